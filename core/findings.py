@@ -1,0 +1,36 @@
+"""A finding: one thing that was checked, how it stands, and what to do; used by the doctor and the dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How much a finding matters."""
+
+    OK = "ok"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """`check` is a stable word for scripts, `reason` a sentence, `remedy` what to do (empty when all is well)."""
+
+    severity: Severity
+    check: str
+    reason: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def worst(findings: Iterable[Finding]) -> Severity:
+    """The most severe of them; OK for none."""
+    order = list(Severity)
+    return max((finding.severity for finding in findings), key=order.index, default=Severity.OK)

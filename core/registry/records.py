@@ -1,0 +1,152 @@
+"""The tables. A record is a plain value once it has left the registry: change it through `Registry` only."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, TypeDecorator, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from core.events import now
+from core.registry.values import LOCAL_HOST, Provider, ServerStatus
+
+
+def new_id() -> str:
+    """Twelve hex digits: short enough to type, fit for container names and paths."""
+    return secrets.token_hex(6)
+
+
+class Utc(TypeDecorator[datetime]):
+    """Aware UTC datetimes in, aware UTC datetimes out; SQLite itself keeps no zone."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store as naive UTC."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Read as aware UTC."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Model(SQLModel, table=True):
+    """A model that can be used or deployed: a record, never a file on disk."""
+
+    __tablename__ = "models"
+    __table_args__ = (UniqueConstraint("user_id", "name"),)
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    user_id: str | None = Field(default=None, index=True)  # None: global
+    name: str = Field(index=True)
+    provider: str = Field(default=Provider.LOCAL, index=True)
+    model_id: str
+    served_name: str = Field(index=True)
+    task: str = "generate"
+    context_length: int = 4096
+    max_output_tokens: int = 2048
+    default_temperature: float = 1.0
+    default_top_p: float = 1.0
+    supports_streaming: bool = True
+    supports_tools: bool = False
+    supports_vision: bool = False
+    is_global: bool = False
+    endpoint: str = ""
+    api_key_ref: str = ""  # the name of a key, never a key (P8)
+    host: str = LOCAL_HOST  # where model_path lies
+    tags: list[str] = Field(default_factory=list, sa_type=JSON)
+    flags: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    extra: dict[str, Any] = Field(default_factory=dict, sa_type=JSON, sa_column_kwargs={"name": "metadata"})
+    archived_at: datetime | None = Field(default=None, sa_type=Utc)
+    created_at: datetime = Field(default_factory=now, sa_type=Utc)
+    updated_at: datetime = Field(default_factory=now, sa_type=Utc)
+
+    @property
+    def path(self) -> str:
+        """Where the engine loads from on `host` (N2); empty when unknown."""
+        return str(self.extra.get("model_path", ""))
+
+
+class Host(SQLModel, table=True):
+    """A machine that can serve: this one (`kind` "local") or one reached by SSH (`kind` "ssh")."""
+
+    __tablename__ = "hosts"
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    name: str = Field(unique=True)
+    kind: str = "ssh"
+    target: str = ""  # user@host, or an alias of the user's ssh configuration
+    ssh_config: str = ""  # another configuration file (ssh -F)
+    models_dir: str = ""
+    docker_socket: str = "/var/run/docker.sock"
+    last_seen_at: datetime | None = Field(default=None, sa_type=Utc)
+    unreachable_since: datetime | None = Field(default=None, sa_type=Utc)
+    problem: str = ""  # why it can't be used now
+    created_at: datetime = Field(default_factory=now, sa_type=Utc)
+    updated_at: datetime = Field(default_factory=now, sa_type=Utc)
+
+
+class Deployment(SQLModel, table=True):
+    """The wish: this model, served on this host, in this way."""
+
+    __tablename__ = "deployments"
+    __table_args__ = (UniqueConstraint("model_id", "host_id"),)
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    model_id: str = Field(foreign_key="models.id", index=True)
+    host_id: str = Field(foreign_key="hosts.id", index=True)
+    engine: str
+    runtime: str
+    options: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    spec_hash: str = ""
+    wanted: str = ServerStatus.RUNNING
+    created_at: datetime = Field(default_factory=now, sa_type=Utc)
+    updated_at: datetime = Field(default_factory=now, sa_type=Utc)
+
+
+class Server(SQLModel, table=True):
+    """The last thing seen of a deployment on its host, with its time."""
+
+    __tablename__ = "servers"
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    deployment_id: str | None = Field(
+        default=None, foreign_key="deployments.id", ondelete="SET NULL", index=True
+    )
+    user_id: str
+    model_id: str = Field(index=True)
+    model_name: str
+    served_name: str
+    server_type: str  # the engine
+    runtime: str
+    host_id: str = Field(foreign_key="hosts.id", index=True)
+    host_name: str
+    container_id: str = ""  # a container's id, or a process's "pid:start-time"
+    container_name: str = ""
+    image: str = ""
+    status: str = Field(default=ServerStatus.STARTING, index=True)
+    phase: str = ""  # while loading: what the engine is at
+    cause: str = ""  # of a failure, in a sentence
+    remedy: str = ""
+    bind: str = "127.0.0.1"
+    port: int | None = None
+    url: str = ""
+    gpus: list[str] = Field(default_factory=list, sa_type=JSON)
+    gpu_memory: int | None = None  # bytes
+    restarts: int = 0
+    operation: dict[str, Any] | None = Field(default=None, sa_type=JSON)  # who works on it now (deploy.lease)
+    started_at: datetime | None = Field(default=None, sa_type=Utc)
+    stopped_at: datetime | None = Field(default=None, sa_type=Utc)
+    observed_at: datetime | None = Field(default=None, sa_type=Utc)
+    created_at: datetime = Field(default_factory=now, sa_type=Utc)
+    updated_at: datetime = Field(default_factory=now, sa_type=Utc)
+
+    @property
+    def uptime_seconds(self) -> float | None:
+        """Seconds since the engine started; None unless it runs."""
+        if self.started_at is None or self.status not in {ServerStatus.RUNNING, ServerStatus.LOADING}:
+            return None
+        return (now() - self.started_at).total_seconds()

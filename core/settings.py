@@ -1,0 +1,98 @@
+"""Where things are kept and a handful of choices: environment, then config.toml, then XDG defaults."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.errors import UsageError
+
+
+def _xdg(variable: str, default: str) -> Path:
+    value = os.environ.get(variable, "")
+    return Path(value) if value.startswith("/") else Path.home() / default
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Paths and choices of one user on this machine; folders are made by `ensure_folders`."""
+
+    config_dir: Path
+    data_dir: Path
+    runtime_dir: Path
+    models_dir: Path
+    db_path: Path
+    user_id: str
+    theme: str = "modelyard"
+    connect_timeout_s: float = 10.0
+    health_interval_s: float = 2.0
+    load_timeout_s: float = 1800.0
+    stop_timeout_s: float = 30.0
+    keymap: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Read the environment and `config.toml`.
+
+        Raises:
+            UsageError: the file is not TOML, or a value has the wrong type.
+        """
+        config_dir = _xdg("XDG_CONFIG_HOME", ".config") / "modelyard"
+        data_dir = _xdg("XDG_DATA_HOME", ".local/share") / "modelyard"
+        chosen = _read_config(config_dir / "config.toml")
+        models_dir = os.environ.get("MODELS_DIR") or chosen.pop("models_dir", None) or data_dir / "models"
+        db_path = os.environ.get("MODELS_DB_PATH") or data_dir / "registry.db"
+        return cls(
+            config_dir=config_dir,
+            data_dir=data_dir,
+            runtime_dir=_runtime_dir(),
+            models_dir=Path(models_dir).expanduser(),
+            db_path=Path(db_path).expanduser(),
+            user_id=getpass.getuser(),
+            **chosen,
+        )
+
+    def ensure_folders(self) -> None:
+        """Make the folders that are ours alone, mode 0700."""
+        for folder in (self.data_dir, self.runtime_dir, self.db_path.parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+_CHOICES: dict[str, type | tuple[type, ...]] = {
+    "models_dir": str,
+    "theme": str,
+    "connect_timeout_s": (int, float),
+    "health_interval_s": (int, float),
+    "load_timeout_s": (int, float),
+    "stop_timeout_s": (int, float),
+    "keymap": dict,
+}
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            f"{path} can't be read: {error}", remedy="Correct the file or move it away."
+        ) from error
+    for key, value in content.items():
+        wanted = _CHOICES.get(key)
+        if wanted is None or not isinstance(value, wanted):
+            known = ", ".join(sorted(_CHOICES))
+            raise UsageError(f"{path}: {key} is unknown or of the wrong type", remedy=f"Known keys: {known}.")
+    return content
+
+
+def _runtime_dir() -> Path:
+    """A short, private folder for sockets: Unix socket paths hold 107 bytes at most."""
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    if base.startswith("/") and len(base) < 40 and os.access(base, os.W_OK):
+        return Path(base) / "modelyard"
+    return Path(f"/tmp/modelyard-{os.getuid()}")  # noqa: S108 - owner and mode are checked before use
