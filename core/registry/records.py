@@ -113,9 +113,7 @@ class Server(SQLModel, table=True):
     __tablename__ = "servers"
 
     id: str = Field(default_factory=new_id, primary_key=True)
-    deployment_id: str | None = Field(
-        default=None, foreign_key="deployments.id", ondelete="SET NULL", index=True
-    )
+    deployment_id: str | None = Field(default=None, foreign_key="deployments.id", ondelete="SET NULL", index=True)
     user_id: str
     model_id: str = Field(index=True)
     model_name: str
