@@ -1,0 +1,396 @@
+"""Every key of the screens, in one place: the bindings, the key bar, `?`, the palette and the README come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """One binding: `keys` as Textual writes them, `label` for the key bar, `needs` when it may be disabled.
+
+    `id` names it in the configuration's `[keymap]`; `weight` says which labels go first when the bar is short
+    of room (0: never in the bar).
+    """
+
+    id: str
+    keys: str
+    action: str
+    label: str
+    help: str
+    needs: str = ""
+    weight: int = 5
+    priority: bool = False
+
+    def shown(self, keymap: Mapping[str, str] | None = None) -> str:
+        """The keys as a person reads them, such as `ctrl+p` or `↑ k`."""
+        keys = (keymap or {}).get(self.id, self.keys)
+        return " ".join(_NAMES.get(key.strip(), key.strip()) for key in keys.split(","))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The keys of one place."""
+
+    title: str
+    keys: tuple[Key, ...]
+
+
+_NAMES = {
+    "question_mark": "?",
+    "slash": "/",
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "home": "Home",
+    "end": "End",
+    "enter": "Enter",
+    "escape": "Esc",
+    "space": "Space",
+    "tab": "Tab",
+    "shift+tab": "Shift+Tab",
+    "G": "G",
+}
+
+_NEEDS_MODEL = "no model is selected, or it is a global one"
+_NEEDS_SERVER = "the model has no server"
+
+GROUPS: Mapping[str, Group] = {
+    "app": Group(
+        title="Everywhere",
+        keys=(
+            Key(id="app.models", keys="1", action="go('models')", label="Models", help="Go to the models", weight=0),
+            Key(
+                id="app.servers", keys="2", action="go('servers')", label="Servers", help="Go to the servers", weight=0
+            ),
+            Key(id="app.hosts", keys="3", action="go('hosts')", label="Hosts", help="Go to the hosts", weight=0),
+            Key(
+                id="app.palette",
+                keys="ctrl+p",
+                action="command_palette",
+                label="Palette",
+                help="Find any action by its name",
+                weight=2,
+                priority=True,
+            ),
+            Key(id="app.help", keys="question_mark,f1", action="help", label="Help", help="Show the keys", weight=10),
+            Key(id="app.quit", keys="q,ctrl+q", action="quit", label="Quit", help="Leave; servers go on", weight=3),
+        ),
+    ),
+    "list": Group(
+        title="Lists",
+        keys=(
+            Key(id="list.up", keys="up,k", action="cursor(-1)", label="Up", help="One line up", weight=0),
+            Key(id="list.down", keys="down,j", action="cursor(1)", label="Down", help="One line down", weight=0),
+            Key(id="list.page_up", keys="pageup", action="page(-1)", label="Page up", help="One page up", weight=0),
+            Key(
+                id="list.page_down", keys="pagedown", action="page(1)", label="Page down", help="A page down", weight=0
+            ),
+            Key(id="list.first", keys="home,g", action="first", label="First", help="To the first line", weight=0),
+            Key(id="list.last", keys="end,G", action="last", label="Last", help="To the last line", weight=0),
+            Key(
+                id="list.details",
+                keys="enter",
+                action="details",
+                label="Details",
+                help="Show or hide the details of the selected line",
+                weight=4,
+            ),
+            Key(
+                id="list.reload",
+                keys="ctrl+r,f5",
+                action="reload",
+                label="Reload",
+                help="Read again, and ask the hosts again",
+                weight=1,
+            ),
+            Key(
+                id="list.back",
+                keys="escape",
+                action="back",
+                label="Back",
+                help="Close the details, or clear the search",
+                weight=0,
+            ),
+        ),
+    ),
+    "models": Group(
+        title="Models",
+        keys=(
+            Key(id="models.search", keys="slash", action="search", label="Search", help="Search as you type", weight=9),
+            Key(
+                id="models.provider",
+                keys="p",
+                action="provider",
+                label="Provider",
+                help="Show the models of one provider",
+                weight=4,
+            ),
+            Key(
+                id="models.ownership",
+                keys="o",
+                action="ownership",
+                label="Owner",
+                help="Show all, global or your own models",
+                weight=4,
+            ),
+            Key(id="models.add", keys="a", action="do('add')", label="Add", help="Add a model", weight=9),
+            Key(
+                id="models.edit",
+                keys="e",
+                action="do('edit')",
+                label="Edit",
+                help="Edit the model",
+                needs=_NEEDS_MODEL,
+                weight=6,
+            ),
+            Key(
+                id="models.deploy",
+                keys="d",
+                action="do('deploy')",
+                label="Deploy",
+                help="Deploy the model: options, dry run, confirmation, progress",
+                needs="global model, provider that can't be deployed, or deployed already",
+                weight=9,
+            ),
+            Key(
+                id="models.stop",
+                keys="s",
+                action="do('stop')",
+                label="Stop",
+                help="Stop its server, and free its GPU memory",
+                needs=_NEEDS_SERVER,
+                weight=8,
+            ),
+            Key(
+                id="models.restart",
+                keys="r",
+                action="do('restart')",
+                label="Restart",
+                help="Stop and start its server",
+                needs=_NEEDS_SERVER,
+            ),
+            Key(
+                id="models.chat",
+                keys="c",
+                action="do('chat')",
+                label="Chat",
+                help="Talk to the model",
+                needs="its server doesn't run",
+                weight=8,
+            ),
+            Key(
+                id="models.logs",
+                keys="l",
+                action="do('logs')",
+                label="Logs",
+                help="Show what its server writes",
+                needs=_NEEDS_SERVER,
+                weight=7,
+            ),
+            Key(
+                id="models.delete",
+                keys="x",
+                action="do('delete')",
+                label="Delete",
+                help="Delete the record and its servers; files stay",
+                needs=_NEEDS_MODEL,
+                weight=6,
+            ),
+            Key(
+                id="models.archive",
+                keys="t",
+                action="do('archive')",
+                label="Archive",
+                help="Hide the model and keep its record; on an archived one: restore it",
+                needs=_NEEDS_MODEL,
+                weight=3,
+            ),
+            Key(
+                id="models.archived",
+                keys="T",
+                action="archived",
+                label="Archived",
+                help="Show the archived models, or the others again",
+                weight=1,
+            ),
+        ),
+    ),
+    "servers": Group(
+        title="Servers",
+        keys=(
+            Key(id="servers.logs", keys="l", action="do('logs')", label="Logs", help="Show what it writes", weight=9),
+            Key(
+                id="servers.stop",
+                keys="s",
+                action="do('stop')",
+                label="Stop",
+                help="Stop it, and free its GPU memory",
+                needs="it is stopped or failed already",
+                weight=8,
+            ),
+            Key(id="servers.restart", keys="r", action="do('restart')", label="Restart", help="Stop and start it"),
+            Key(
+                id="servers.chat",
+                keys="c",
+                action="do('chat')",
+                label="Chat",
+                help="Talk to its model",
+                needs="it doesn't run",
+                weight=8,
+            ),
+            Key(
+                id="servers.remove",
+                keys="x",
+                action="do('remove')",
+                label="Remove",
+                help="Remove its container and its record; model files stay",
+                needs="it is not stopped or failed",
+                weight=6,
+            ),
+        ),
+    ),
+    "hosts": Group(
+        title="Hosts",
+        keys=(
+            Key(id="hosts.add", keys="a", action="do('add')", label="Add", help="Add a host, by SSH", weight=9),
+            Key(
+                id="hosts.check",
+                keys="h",
+                action="do('check')",
+                label="Check health",
+                help="Run the doctor on the host",
+                needs="no host is selected",
+                weight=9,
+            ),
+            Key(
+                id="hosts.refresh",
+                keys="r",
+                action="do('refresh')",
+                label="Refresh",
+                help="Ask the host again",
+                needs="no host is selected",
+                weight=7,
+            ),
+            Key(
+                id="hosts.remove",
+                keys="x",
+                action="do('remove')",
+                label="Remove",
+                help="Forget the host; nothing on it is touched",
+                needs="it is this machine, or servers are known on it",
+                weight=6,
+            ),
+        ),
+    ),
+    "form": Group(
+        title="Forms and dialogs",
+        keys=(
+            Key(id="form.next", keys="tab", action="app.focus_next", label="Next", help="To the next field", weight=0),
+            Key(
+                id="form.previous",
+                keys="shift+tab",
+                action="app.focus_previous",
+                label="Previous",
+                help="To the field before",
+                weight=0,
+            ),
+            Key(
+                id="form.submit",
+                keys="ctrl+s",
+                action="submit",
+                label="Go on",
+                help="Save the form, or go on to the next step",
+                weight=9,
+                priority=True,
+            ),
+            Key(id="form.cancel", keys="escape", action="cancel", label="Close", help="Close the dialog", weight=9),
+        ),
+    ),
+    "confirm": Group(
+        title="Questions",
+        keys=(
+            Key(id="confirm.yes", keys="y", action="answer(True)", label="Yes", help="Do it", weight=9),
+            Key(id="confirm.no", keys="n,escape", action="answer(False)", label="No", help="Leave it", weight=9),
+            Key(id="confirm.left", keys="left,h", action="app.focus_previous", label="", help="Other button", weight=0),
+            Key(id="confirm.right", keys="right,l", action="app.focus_next", label="", help="Other button", weight=0),
+        ),
+    ),
+    "pick": Group(
+        title="Menus",
+        keys=(
+            Key(id="pick.up", keys="up,k", action="cursor(-1)", label="Up", help="One line up", weight=0),
+            Key(id="pick.down", keys="down,j", action="cursor(1)", label="Down", help="One line down", weight=0),
+            Key(id="pick.take", keys="enter,space", action="take", label="Choose", help="Choose the line", weight=9),
+            Key(id="pick.cancel", keys="escape", action="cancel", label="Close", help="Choose nothing", weight=9),
+        ),
+    ),
+    "logs": Group(
+        title="Logs",
+        keys=(
+            Key(
+                id="logs.follow", keys="f", action="follow", label="Follow", help="Follow new lines, or stop", weight=9
+            ),
+            Key(id="logs.search", keys="slash", action="search", label="Search", help="Search in the lines", weight=9),
+            Key(id="logs.next", keys="n", action="hit(1)", label="Next", help="To the next hit", weight=6),
+            Key(id="logs.previous", keys="N", action="hit(-1)", label="Previous", help="To the hit before", weight=5),
+            Key(id="logs.save", keys="w", action="save", label="Save", help="Write the lines to a file", weight=8),
+            Key(id="logs.close", keys="escape", action="cancel", label="Close", help="Close the logs", weight=9),
+        ),
+    ),
+    "chat": Group(
+        title="Chat",
+        keys=(
+            Key(id="chat.send", keys="enter", action="send", label="Send", help="Send what you wrote", weight=9),
+            Key(
+                id="chat.stop",
+                keys="escape",
+                action="stop",
+                label="Stop or close",
+                help="Stop the answer; when none is coming, close the chat",
+                weight=9,
+                priority=True,
+            ),
+            Key(id="chat.clear", keys="ctrl+l", action="clear", label="Clear", help="Begin a new talk", weight=6),
+            Key(id="chat.up", keys="pageup", action="page(-1)", label="Page up", help="Scroll back", weight=0),
+            Key(id="chat.down", keys="pagedown", action="page(1)", label="Page down", help="Scroll on", weight=0),
+        ),
+    ),
+}
+
+
+def keys_of(*groups: str) -> tuple[Key, ...]:
+    """The keys of these places, in order."""
+    return tuple(key for group in groups for key in GROUPS[group].keys)
+
+
+def bindings(*groups: str) -> list[Binding]:
+    """What a screen or widget declares as `BINDINGS`."""
+    return [
+        Binding(
+            key.keys,
+            key.action,
+            key.label,
+            show=key.weight > 0,
+            id=key.id,
+            tooltip=key.help,
+            priority=key.priority,
+        )
+        for key in keys_of(*groups)
+    ]
+
+
+def keys_markdown() -> str:
+    """The README's tables of keys."""
+    return "\n\n".join(_table(group) for group in GROUPS.values())
+
+
+def _table(group: Group) -> str:
+    rows = [f"| `{key.shown()}` | {key.help} | {key.needs} |" for key in group.keys]
+    return "\n".join([f"**{group.title}**", "", "| Key | What it does | Not when |", "| --- | --- | --- |", *rows])
