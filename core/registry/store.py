@@ -148,6 +148,23 @@ class Registry:
 
         return await self._db.read(work)
 
+    async def ensure_local_host(self, *, models_dir: str) -> None:
+        """This machine is always a host, and its models folder is the one of the settings."""
+
+        def local(session: Session) -> Host | None:
+            return session.exec(select(Host).where(Host.kind == LOCAL_HOST)).first()
+
+        def work(session: Session) -> None:
+            host = local(session)
+            if host is None:
+                session.add(Host(name=LOCAL_HOST, kind=LOCAL_HOST, models_dir=models_dir))
+            else:
+                host.models_dir = models_dir
+
+        known = await self._db.read(local)
+        if known is None or known.models_dir != models_dir:
+            await self._db.write(work)
+
     async def get_host(self, name: str) -> Host:
         """By name or id."""
         return await self._db.read(lambda session: _find_host(session, name))

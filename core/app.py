@@ -1,0 +1,78 @@
+"""The composition root: builds the parts and hands them to a front. Imports nothing heavy until `open`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.events import EventBus
+from core.settings import Settings
+
+if TYPE_CHECKING:
+    from core.chat import ChatService
+    from core.deploy.service import DeployService
+    from core.hosts.service import HostService
+    from core.registry.store import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modelyard:
+    """All that a front needs; use as `async with Modelyard.open(settings) as yard`."""
+
+    settings: Settings
+    bus: EventBus
+    registry: Registry
+    hosts: HostService
+    deploys: DeployService
+    chat: ChatService
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[Modelyard]:
+        """Open the registry and build the services; closing stops nothing that was deployed.
+
+        Raises:
+            ModelyardError: the registry or its folders can't be used.
+        """
+        await asyncio.to_thread(_import_parts)
+        from core.chat import ChatService
+        from core.db import Database
+        from core.deploy.runtimes import Runtimes
+        from core.deploy.service import DeployService
+        from core.hosts.service import HostService
+        from core.registry.store import Registry
+
+        settings.ensure_folders()
+        bus = EventBus()
+        database = Database(settings.db_path)
+        await database.open()
+        registry = Registry(database, bus, user_id=settings.user_id)
+        await registry.ensure_local_host(models_dir=str(settings.models_dir))
+        hosts = HostService(settings, registry, bus)
+        runtimes = Runtimes(settings, hosts)
+        deploys = DeployService(settings, registry, hosts, runtimes, bus)
+        try:
+            yield cls(
+                settings=settings,
+                bus=bus,
+                registry=registry,
+                hosts=hosts,
+                deploys=deploys,
+                chat=ChatService(registry, hosts, runtimes),
+            )
+        finally:
+            await runtimes.close()
+            await hosts.close_all()
+            await database.close()
+
+
+def _import_parts() -> None:
+    """Import the heavy parts off the loop's thread, so that a screen stays alive meanwhile."""
+    import core.chat
+    import core.db
+    import core.deploy.service
+    import core.hosts.service
+    import core.registry.store  # noqa: F401
