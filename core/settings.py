@@ -32,6 +32,7 @@ class Settings:
     health_interval_s: float = 2.0
     load_timeout_s: float = 1800.0
     stop_timeout_s: float = 30.0
+    ephemeral: bool = False  # processes of this program's servers end with it (the demo)
     keymap: dict[str, str] = field(default_factory=dict)
 
     @classmethod
