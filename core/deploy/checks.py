@@ -138,7 +138,9 @@ def network(seen: Survey, options: DeployOptions, port: int | None) -> Iterator[
         yield error("bind", f"{options.bind} can't be bound.", f"Use {LOOPBACK} (a tunnel reaches it) or {EVERYWHERE}.")
     elif options.bind == EVERYWHERE:
         key = "with its API key" if options.api_key else "without any API key"
-        yield warning("bind", f"Everybody who reaches {seen.host.name} reaches the server, {key}.", f"--bind {LOOPBACK}")
+        yield warning(
+            "bind", f"Everybody who reaches {seen.host.name} reaches the server, {key}.", f"--bind {LOOPBACK}"
+        )
     if not options.api_key:
         yield warning("api key", "Every user and program on the host may use the server.", "Leave out --no-api-key.")
     if port is None:
@@ -168,7 +170,9 @@ def parallel(info_: ModelInfo, options: DeployOptions) -> Iterator[Finding]:
         )
 
 
-def gpus(seen: Survey, engine: Engine, options: DeployOptions, fits: tuple[GpuFit, ...], name: str) -> Iterator[Finding]:
+def gpus(
+    seen: Survey, engine: Engine, options: DeployOptions, fits: tuple[GpuFit, ...], name: str
+) -> Iterator[Finding]:
     """Are there the GPUs that are needed, and does the model fit on the chosen ones?"""
     known = {gpu.uuid for gpu in seen.overview.gpus}
     for unknown in sorted(set(options.gpus or ()) - known):

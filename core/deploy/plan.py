@@ -279,7 +279,8 @@ def _choose_gpus(
     for count in range(1, len(available) + 1):
         best, needed = tuple(checks.best_gpus(available, count)), estimated(count)
         if needed is None or all(
-            gpu.memory_free is None or _needed_on(gpu, engine, options, needed, count) <= gpu.memory_free for gpu in best
+            gpu.memory_free is None or _needed_on(gpu, engine, options, needed, count) <= gpu.memory_free
+            for gpu in best
         ):
             return best, needed
     return available, estimated(len(available))

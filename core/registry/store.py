@@ -272,12 +272,14 @@ class Registry:
         await self._save(server, "server", "added")
         return server
 
-    async def edit_server(self, server_id: str, changes: Mapping[str, Any]) -> Server:
-        """Write some columns of a server."""
+    async def edit_server(
+        self, server_id: str, changes: Mapping[str, Any] | Callable[[Server], Mapping[str, Any]]
+    ) -> Server:
+        """Write some columns of a server; a function decides from the record as it is inside the transaction."""
 
         def work(session: Session) -> Server:
             server = _get(session, Server, server_id)
-            _assign(server, changes)
+            _assign(server, changes(server) if callable(changes) else changes)
             return server
 
         return await self._change(work, "server", "edited")

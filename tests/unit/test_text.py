@@ -1,0 +1,55 @@
+"""Text from outside can't reach the terminal as anything but text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.text import StreamCleaner, clean_block, clean_line
+
+HOSTILE = [
+    "\x1b]0;owned\x07name",
+    "\x1b]8;;http://evil\x1b\\name\x1b]8;;\x1b\\",
+    "\x1b]52;c;ZXZpbA==\x07name",
+    "\x1b[2J\x1b[6nname",
+    "\x1bP+q544e\x1b\\name",
+    "\x1b_payload\x1b\\name",
+    "\x9b2Jname",
+    "\x9d0;owned\x9cname",
+    "\u202ename\u2066",
+    "\x1b(0name",
+    "\rname\x08\x7f",
+    "name\x1b]0;never ended",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_only_the_words_are_left(text: str) -> None:
+    assert clean_line(text).strip() == "name"
+
+
+def test_printable_unicode_and_markup_stay_as_they_are() -> None:
+    for text in ("模型-7B", "modèle 🤖", "[/b] x", "[TODO]", "שלום", "a\u200db"):
+        assert clean_line(text) == text
+
+
+def test_a_block_keeps_its_lines() -> None:
+    assert clean_block("one\r\n\ttwo\x1b[31m\nthree\x85") == "one\n    two\nthree"
+
+
+@given(st.text())
+def test_nothing_that_steers_a_terminal_is_left(text: str) -> None:
+    assert not any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 for char in clean_line(text))
+
+
+@given(st.text(alphabet="ab\x1b]0;\x07[2J\\P\x9b\n"), st.integers(1, 5))
+def test_a_stream_in_pieces_is_as_harmless_as_a_whole(text: str, size: int) -> None:
+    cleaner = StreamCleaner()
+    out = "".join(cleaner.feed(text[i : i + size]) for i in range(0, len(text), size)) + cleaner.finish()
+    assert not any((ord(char) < 32 and char != "\n") or 0x7F <= ord(char) < 0xA0 for char in out)
+
+
+def test_a_sequence_split_over_two_pieces_is_caught() -> None:
+    cleaner = StreamCleaner()
+    assert cleaner.feed("hello \x1b]0;ow") + cleaner.feed("ned\x07 world") + cleaner.finish() == "hello  world"
