@@ -130,7 +130,7 @@ class _Draft:
     def _fit(self, gpu: Gpu, *, chosen: bool) -> GpuFit:
         needed = _needed_on(gpu, self.engine, self.options, self.memory, max(1, len(self.gpus)))
         budget = int((gpu.memory_total or 0) * self.options.gpu_memory_utilization)
-        enough = gpu.memory_free is None or needed <= gpu.memory_free
+        enough = _has_room(gpu, needed)
         if self.engine.name is EngineName.VLLM and self.memory and gpu.memory_total:
             enough = enough and self.memory.low // max(1, len(self.gpus)) <= budget
         return GpuFit(
@@ -278,12 +278,13 @@ def _choose_gpus(
         return best, estimated(len(best))
     for count in range(1, len(available) + 1):
         best, needed = tuple(checks.best_gpus(available, count)), estimated(count)
-        if needed is None or all(
-            gpu.memory_free is None or _needed_on(gpu, engine, options, needed, count) <= gpu.memory_free
-            for gpu in best
-        ):
+        if all(_has_room(gpu, _needed_on(gpu, engine, options, needed, count)) for gpu in best):
             return best, needed
     return available, estimated(len(available))
+
+
+def _has_room(gpu: Gpu, needed: int) -> bool:
+    return gpu.memory_free is None or needed <= gpu.memory_free
 
 
 def _needed_on(gpu: Gpu, engine: Engine, options: DeployOptions, needs: MemoryEstimate | None, count: int) -> int:

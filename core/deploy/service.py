@@ -145,7 +145,7 @@ class DeployService:
             await self._release(server)
 
     async def update(
-        self, model_ref: str, host: str, options: DeployOptions, *, confirmed: bool
+        self, model_ref: str, host: str, options: DeployOptions, *, confirmed: bool = False
     ) -> AsyncIterator[Event]:
         """Stop and deploy with other options, once the dry run of the new ones is fine (L3)."""
         plan = await self.plan(model_ref, host, options, replace=True)

@@ -22,7 +22,7 @@ class Tracker:
         self._registry = registry
         self._bus = bus
 
-    async def move(self, server: Server, *triggers: Trigger, **changes: Any) -> tuple[Server, ServerChanged | None]:
+    async def move(self, server: Server, *triggers: Trigger, **changes: object) -> tuple[Server, ServerChanged | None]:
         """Apply triggers in turn and write the columns of `changes`; the event is None when the state stayed.
 
         Raises:
@@ -54,7 +54,7 @@ class Tracker:
         self._bus.publish(event)
         return moved, event
 
-    async def note(self, server: Server, **changes: Any) -> Server:
+    async def note(self, server: Server, **changes: object) -> Server:
         """Write columns that changed, without a change of state; writes nothing when they are the same."""
         if all(getattr(server, name) == value for name, value in changes.items()):
             return server

@@ -22,7 +22,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("status", "trigger"), itertools.product(S, Trigger))
+@pytest.mark.parametrize(("status", "trigger"), list(itertools.product(S, Trigger)))
 def test_every_pair_is_decided(status: S, trigger: Trigger) -> None:
     if (status, trigger) in REFUSED:
         with pytest.raises(NotAllowed):
