@@ -28,7 +28,7 @@ class Ran:
     @property
     def problem(self) -> Any:
         """The JSON document of an error on stderr, behind whatever else was told there."""
-        return json.loads(self.stderr[self.stderr.index('{') :])
+        return json.loads(self.stderr[self.stderr.index("{") :])
 
     @property
     def events(self) -> list[dict[str, Any]]:
