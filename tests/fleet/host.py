@@ -1,0 +1,140 @@
+"""A test host with faults: each is done at once and undone by its opposite, by leaving `with`, or by `heal`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from tests.fleet.machine import Machine
+from tests.fleet.shell import run
+
+_FILLER = ".filler"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that was broken just now; leaving the context repairs it."""
+
+    repair: Callable[[], None]
+
+    def __enter__(self) -> Fault:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.repair()
+
+
+@dataclass(kw_only=True)
+class FleetHost(Machine):
+    """A host and everything that can go wrong with it."""
+
+    _old_key: tuple[bytes, bytes] | None = None
+    _faults: list[Callable[[], None]] = field(default_factory=list)
+
+    def cut(self) -> Fault:
+        """Pull the network cable; open connections hang, new ones find nobody."""
+        self._link("down")
+        return self._broken(self.restore)
+
+    def restore(self) -> None:
+        """Plug the network cable in again."""
+        self._link("up")
+
+    def kill_dockerd(self) -> Fault:
+        """Kill the container engine; its socket stays and refuses, containers run on until it is back."""
+        self._end_dockerd("KILL")
+        return self._broken(self.repair_dockerd)
+
+    def repair_dockerd(self) -> None:
+        """Start the container engine unless it answers."""
+        if not self.docker_answers():
+            self.start_dockerd()
+
+    def take_down_sshd(self, *, sessions: bool = True) -> Fault:
+        """End the SSH server, by default with everyone who is logged in."""
+        self.stop_sshd(sessions=sessions)
+        return self._broken(self.repair_sshd)
+
+    def repair_sshd(self) -> None:
+        """Start the SSH server unless it answers."""
+        if not self._sshd_answers():
+            self.start_sshd()
+
+    def reboot(self, *, gracefully: bool = False) -> None:
+        """Stop everything, containers included, and start again; /run and /tmp are empty then, disks are not."""
+        if gracefully:
+            self.shut_down()
+        self.power_off()
+        self.boot()
+
+    def crash(self) -> Fault:
+        """Power the host off; repaired by booting it."""
+        self.power_off()
+        return self._broken(self.repair_power)
+
+    def repair_power(self) -> None:
+        """Boot the host unless it is up."""
+        if not self.is_up:
+            self.boot()
+
+    def fill_disk(self, *, leave: int = 0) -> Fault:
+        """Take all but `leave` bytes of the models folder's disk."""
+        size = shutil.disk_usage(self.models_folder).free - leave
+        with (self.models_folder / _FILLER).open("wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, size)
+        return self._broken(self.free_disk)
+
+    def free_disk(self) -> None:
+        """Give the disk back."""
+        (self.models_folder / _FILLER).unlink(missing_ok=True)
+
+    def refuse_key(self) -> Fault:
+        """Let nobody log in by the tests' key; those who are logged in stay."""
+        self.write_authorized_keys("")
+        return self._broken(self.accept_key)
+
+    def accept_key(self) -> None:
+        """Let the tests' key in."""
+        self.write_authorized_keys(self.identity.with_suffix(".pub").read_text())
+
+    def change_host_key(self) -> Fault:
+        """Present another host key than the one that `known_hosts` has, as an impostor or a new machine would."""
+        public = self.host_key.with_suffix(".pub")
+        self._old_key = self._old_key or (self.host_key.read_bytes(), public.read_bytes())
+        self.new_host_key()
+        self._restart_sshd()
+        return self._broken(self.restore_host_key)
+
+    def restore_host_key(self) -> None:
+        """Present the first host key again."""
+        if self._old_key is None:
+            return
+        self.host_key.write_bytes(self._old_key[0])
+        self.host_key.with_suffix(".pub").write_bytes(self._old_key[1])
+        self._old_key = None
+        self._restart_sshd()
+
+    def heal(self) -> None:
+        """Undo what is still broken, the last fault first."""
+        while self._faults:
+            self._faults.pop()()
+        self.repair_power()
+
+    def _broken(self, repair: Callable[[], None]) -> Fault:
+        self._faults.append(repair)
+        return Fault(repair)
+
+    def _link(self, state: str) -> None:
+        if self.plan.cable:
+            run("ip", "link", "set", self.plan.cable, state)
+        else:
+            run("ip", "-n", self.plan.netns, "link", "set", "eth0", state)
+
+    def _restart_sshd(self) -> None:
+        self.stop_sshd(sessions=True)
+        self.start_sshd()
