@@ -94,8 +94,13 @@ GROUPS: Mapping[str, Group] = {
             ),
             Key(id="list.first", keys="home,g", action="first", label="First", help="To the first line", weight=0),
             Key(id="list.last", keys="end,G", action="last", label="Last", help="To the last line", weight=0),
+        ),
+    ),
+    "view": Group(
+        title="Every screen with a list",
+        keys=(
             Key(
-                id="list.details",
+                id="view.details",
                 keys="enter",
                 action="details",
                 label="Details",
@@ -103,7 +108,7 @@ GROUPS: Mapping[str, Group] = {
                 weight=4,
             ),
             Key(
-                id="list.reload",
+                id="view.reload",
                 keys="ctrl+r,f5",
                 action="reload",
                 label="Reload",
@@ -111,7 +116,7 @@ GROUPS: Mapping[str, Group] = {
                 weight=1,
             ),
             Key(
-                id="list.back",
+                id="view.back",
                 keys="escape",
                 action="back",
                 label="Back",

@@ -1,0 +1,212 @@
+"""The screens' life cycle: modes, themes, the core behind them, toasts, and one place where errors are shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.content import Content
+from textual.signal import Signal
+
+from core.errors import ModelyardError
+from core.events import Event, HostChanged, RecordChanged, ServerChanged
+from core.registry.values import ServerStatus
+from core.text import clean_line
+from tui.bridge import CoreEvent, Opener, WatchFailed, YardFailed, YardOpened, live, open_yard
+from tui.keys import bindings
+from tui.theme import MODELYARD
+
+if TYPE_CHECKING:
+    from textual.command import Provider
+    from textual.screen import Screen
+    from textual.worker import Worker
+
+    from core.app import Modelyard
+    from core.settings import Settings
+
+_CLOSE_TIMEOUT_S = 5.0
+
+
+def _models() -> Screen[None]:
+    from tui.screens.models import ModelsScreen
+
+    return ModelsScreen()
+
+
+def _servers() -> Screen[None]:
+    from tui.screens.servers import ServersScreen
+
+    return ServersScreen()
+
+
+def _hosts() -> Screen[None]:
+    from tui.screens.hosts import HostsScreen
+
+    return HostsScreen()
+
+
+def _actions() -> type[Provider]:
+    from tui.palette import Actions
+
+    return Actions
+
+
+class ModelyardApp(App[None]):
+    """Modelyard on a terminal; `opener` gives the core (another one in tests)."""
+
+    TITLE = "Modelyard"
+    CSS_PATH = "app.tcss"
+    MODES: ClassVar = {"models": _models, "servers": _servers, "hosts": _hosts}
+    DEFAULT_MODE = "models"
+    COMMANDS: ClassVar = {_actions}
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-narrow"), (100, "-wide")]
+
+    def __init__(self, settings: Settings, *, opener: Opener = open_yard, chat_with: str | None = None) -> None:
+        super().__init__()
+        self.settings = settings
+        self.keymap: dict[str, str] = dict(settings.keymap)
+        self.yard: Modelyard | None = None
+        self.problem: ModelyardError | None = None
+        self.summary = Content()
+        self.core_events: Signal[Event | None] = Signal(self, "core events")
+        self.summary_changed: Signal[Content] = Signal(self, "summary")
+        self._opener = opener
+        self._chat_with = chat_with
+        self._core: Worker[None] | None = None
+        self.register_theme(MODELYARD)
+        self.theme = settings.theme if settings.theme in self.available_themes else MODELYARD.name
+
+    def on_mount(self) -> None:
+        self.animation_level = "none"
+        self.set_keymap(self.keymap)
+        self.call_after_refresh(self.open_core)
+
+    def open_core(self) -> None:
+        """Open the core, once the first frame is out; also the retry after a failure."""
+        self.problem = None
+        self._core = self.run_worker(live(self, self.settings, self._opener), group="core", exit_on_error=True)
+
+    async def on_unmount(self) -> None:
+        """Let the core close its connections; quitting never waits long for it."""
+        if self._core is not None and self._core._task is not None:
+            self._core.cancel()
+            await asyncio.wait([self._core._task], timeout=_CLOSE_TIMEOUT_S)
+
+    # What the core says
+
+    def on_yard_opened(self, message: YardOpened) -> None:
+        """The lists can load."""
+        self.yard = message.yard
+        self.core_events.publish(None)
+        self._summarise()
+        if self._chat_with:
+            self.guard(self._open_chat(self._chat_with))
+
+    def on_yard_failed(self, message: YardFailed) -> None:
+        """The lists show why, and how to try again."""
+        self.yard, self.problem = None, message.error
+        self.core_events.publish(None)
+
+    def on_watch_failed(self, message: WatchFailed) -> None:
+        """Live changes are missing until it works again: say so."""
+        self.toast(f"The hosts can't be followed: {message.error.message}", tone="warning")
+
+    def on_core_event(self, message: CoreEvent) -> None:
+        """Tell every screen; changes of servers and hosts are toasts, too."""
+        event = message.event
+        self.core_events.publish(event)
+        if isinstance(event, ServerChanged | HostChanged | RecordChanged):
+            self._summarise()
+        if isinstance(event, ServerChanged) and event.before != event.after:
+            self._toast_server(event)
+        elif isinstance(event, HostChanged):
+            state = "is reachable again" if event.reachable else "can't be reached"
+            detail = f": {event.detail}" if event.detail else ""
+            self.toast(f"{event.host} {state}{detail}", tone="information" if event.reachable else "warning")
+
+    def _toast_server(self, event: ServerChanged) -> None:
+        name = f"{event.model_name} on {event.host}"
+        if event.after == ServerStatus.RUNNING:
+            self.toast(f"{name} is running\n{event.url}", timeout=8)
+        elif event.after == ServerStatus.FAILED:
+            remedy = f"\n→ {event.remedy}" if event.remedy else ""
+            self.toast(f"{name} failed: {event.detail}{remedy}", tone="error", timeout=12)
+        else:
+            self.toast(f"{name}: {event.before or 'new'} → {event.after}", timeout=3)
+
+    def toast(self, text: str, *, tone: str = "information", timeout: float = 5) -> None:
+        """A short note; `tone` is "information", "warning" or "error"; foreign text is harmless in it."""
+        severity = {"warning": "warning", "error": "error"}.get(tone, "information")
+        lines = "\n".join(clean_line(part) for part in text.split("\n"))
+        self.notify(lines, severity=severity, timeout=timeout, markup=False)  # type: ignore[arg-type]
+
+    def _summarise(self) -> None:
+        self.run_worker(self._count(), group="summary", exclusive=True)
+
+    async def _count(self) -> None:
+        from tui.summary import summarise
+
+        if self.yard is not None:
+            self.summary = await summarise(self.yard)
+            self.summary_changed.publish(self.summary)
+
+    # Errors
+
+    def guard(self, work: Coroutine[object, object, object], *, group: str = "action") -> Worker[None]:
+        """Run in a worker; whatever goes wrong is shown, and the program goes on."""
+        return self.run_worker(self._guarded(work), group=group, exit_on_error=True)
+
+    async def _guarded(self, work: Coroutine[object, object, object]) -> None:
+        try:
+            await work
+        except ModelyardError as error:
+            self.show_error(error)
+        except Exception as error:  # noqa: BLE001 - one screen's fault must not take the terminal down
+            self.log.error(error)
+            self.show_error(fault(error))
+
+    def show_error(self, error: ModelyardError) -> None:
+        """What happened, the likely cause, what to do."""
+        from tui.modals.error import ErrorDialog
+
+        self.push_screen(ErrorDialog(error))
+
+    # Actions
+
+    def action_go(self, place: str) -> None:
+        """To a screen; an open dialog stays in front."""
+        if not self.screen.is_modal:
+            self.switch_mode(place)
+
+    def action_help(self) -> None:
+        """The keys."""
+        from tui.modals.help import HelpDialog
+
+        if not isinstance(self.screen, HelpDialog):
+            self.push_screen(HelpDialog())
+
+    async def _open_chat(self, ref: str) -> None:
+        from tui.modals.chat import ChatDialog
+
+        if self.yard is not None:
+            model = await self.yard.registry.get_model(ref)
+            self.push_screen(ChatDialog(model.id, model.name))
+
+
+def fault(error: Exception) -> ModelyardError:
+    """A defect of the program itself, in the words of every other error."""
+    return ModelyardError(
+        f"Something went wrong inside Modelyard: {type(error).__name__}: {error}",
+        cause="This is a fault of the program, not yours.",
+        remedy="Try again; if it comes back, report it with this text.",
+    )
+
+
+def run_screens(settings: Settings, *, chat_with: str | None = None) -> None:
+    """Open the screens and return when the user leaves; `chat_with` opens a talk with that model at once."""
+    ModelyardApp(settings, chat_with=chat_with).run()

@@ -1,0 +1,106 @@
+"""A model's card (P3): what it is, how it is served, and what can be done with it, with the reason where it can't."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from core.registry.values import ACTIVE, Action, EngineName, ModelRow, ServerStatus
+from tui.keys import GROUPS
+from tui.show import line, moment, pairs, size, status_mark, tokens, toned, uptime
+
+if TYPE_CHECKING:
+    from core.registry.records import Model, Server
+
+ENGINE_LABELS = {EngineName.VLLM: "vLLM", EngineName.LLAMACPP: "llama.cpp"}
+
+
+def engine_label(name: str) -> str:
+    """`vllm` → vLLM."""
+    return ENGINE_LABELS.get(EngineName(name), name) if name in set(EngineName) else name
+
+
+def model_card(row: ModelRow, actions: Sequence[Action], *, lost: bool) -> Content:
+    """Everything about the selected model."""
+    model = row.model
+    parts = [
+        Content.assemble(line(model.name).stylize("bold"), "\n", line(model.model_id).stylize("$text-muted")),
+        _facts(model),
+        server_part(row.server, lost=lost),
+        actions_part(actions, archived=model.archived_at is not None),
+    ]
+    return Content("\n\n").join(part for part in parts if part.plain)
+
+
+def _facts(model: Model) -> Content:
+    marks = [
+        _ability("streaming", model.supports_streaming),
+        _ability("tools", model.supports_tools),
+        _ability("vision", model.supports_vision),
+    ]
+    return pairs(
+        [
+            ("Provider", Content.styled(model.provider, "$text-primary")),
+            ("Owner", "global, read-only" if model.is_global else f"you ({model.user_id})"),
+            ("Can", Content("  ").join(marks)),
+            ("Context", f"{tokens(model.context_length)} tokens, output {tokens(model.max_output_tokens)}"),
+            ("Sampling", f"temperature {model.default_temperature:g}, top-p {model.default_top_p:g}"),
+            ("Path", f"{model.path} on {model.host}" if model.path else ""),
+            ("Endpoint", model.endpoint),
+            ("Tags", ", ".join(model.tags)),
+            ("Archived", moment(model.archived_at) if model.archived_at else ""),
+        ]
+    )
+
+
+def _ability(word: str, able: bool) -> Content:
+    return toned(f"✓ {word}", "good") if able else toned(f"- {word}", "dim")
+
+
+def server_part(server: Server | None, *, lost: bool) -> Content:
+    """How it is served; of a failure, the cause and what to do."""
+    if server is None:
+        return Content()
+    mark = status_mark(server, unreachable=lost)
+    title = toned(f"{mark.symbol} {status_sentence(server, lost=lost)}", mark.tone)
+    rows = pairs(
+        [
+            ("Host", server.host_name),
+            ("At", server.phase if server.status in {ServerStatus.STARTING, ServerStatus.LOADING} else ""),
+            ("URL", f"{server.url}/v1/chat/completions" if server.url and server.status in ACTIVE else ""),
+            ("Uptime", uptime(server.uptime_seconds) if server.uptime_seconds is not None else ""),
+            ("GPU memory", size(server.gpu_memory) if server.gpu_memory else ""),
+            ("Cause", server.cause),
+            ("Remedy", server.remedy),
+        ]
+    )
+    return Content("\n").join([title, rows])
+
+
+def status_sentence(server: Server, *, lost: bool = False) -> str:
+    """`Running vLLM on port 8000`, in the words of P3."""
+    word = status_mark(server).word.capitalize()
+    port = f" on port {server.port}" if server.port and server.status in ACTIVE else ""
+    sentence = f"{word} {engine_label(server.server_type)}{port}"
+    return f"Unreachable; last seen: {sentence[0].lower()}{sentence[1:]}" if lost else sentence
+
+
+def actions_part(actions: Sequence[Action], *, archived: bool = False) -> Content:
+    """The keys that act on it; below, why the others don't."""
+    keys = {key.id.removeprefix("models."): key for key in GROUPS["models"].keys}
+    lines = []
+    for action in actions:
+        key = keys.get(action.name)
+        if key is None:
+            continue
+        label = "Restore" if archived and action.name == "archive" else key.label
+        lines.append(_action(key.shown(), label, action.why_not))
+    return Content("\n").join(lines)
+
+
+def _action(key: str, label: str, why_not: str) -> Content:
+    if not why_not:
+        return Content.assemble((f"{key} ", "bold $text-primary"), label)
+    return Content.assemble((f"{key} {label.ljust(8)} ", "$text-disabled"), line(why_not).stylize("$text-muted"))

@@ -1,0 +1,152 @@
+"""How values are said on the screens: sizes, times, states with their marks; text from outside is cleaned."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from textual.content import Content
+
+from core.findings import Finding, Severity
+from core.registry.values import ServerStatus
+from core.text import clean_block, clean_line
+
+if TYPE_CHECKING:
+    from core.registry.records import Server
+
+NOTHING = "-"
+
+
+class Mark(NamedTuple):
+    """A state: one symbol, a word, and the tone it is drawn in; the word alone is enough to understand it."""
+
+    symbol: str
+    word: str
+    tone: str
+
+    @property
+    def text(self) -> str:
+        """Symbol and word."""
+        return f"{self.symbol} {self.word}"
+
+
+STATUS_MARKS = {
+    ServerStatus.RUNNING: Mark("●", "running", "good"),
+    ServerStatus.LOADING: Mark("◐", "loading", "busy"),
+    ServerStatus.STARTING: Mark("◔", "starting", "busy"),
+    ServerStatus.STOPPING: Mark("◑", "stopping", "busy"),
+    ServerStatus.STOPPED: Mark("○", "stopped", "dim"),
+    ServerStatus.FAILED: Mark("✗", "failed", "bad"),
+}
+NO_SERVER = Mark("·", "not deployed", "dim")
+UNREACHABLE = Mark("?", "unreachable", "warn")
+SEVERITY_MARKS = {
+    Severity.OK: Mark("✓", "ok", "good"),
+    Severity.INFO: Mark("·", "note", "dim"),
+    Severity.WARNING: Mark("!", "warning", "warn"),
+    Severity.ERROR: Mark("✗", "error", "bad"),
+}
+TONES = {
+    "good": "$text-success",
+    "busy": "$text-accent",
+    "warn": "$text-warning",
+    "bad": "$text-error",
+    "dim": "$text-muted",
+    "": "",
+}
+
+
+def status_mark(server: Server | None, *, unreachable: bool = False) -> Mark:
+    """What a server's state looks like; of an unreachable host, the last one known is added."""
+    if server is None:
+        return NO_SERVER
+    known = STATUS_MARKS.get(ServerStatus(server.status), NO_SERVER)
+    return UNREACHABLE._replace(word=f"unreachable ({known.word})") if unreachable else known
+
+
+def line(text: object) -> Content:
+    """Text from outside on one line: harmless, and never markup."""
+    return Content(clean_line(str(text)))
+
+
+def block(text: object) -> Content:
+    """Text from outside on several lines: harmless, and never markup."""
+    return Content(clean_block(str(text)))
+
+
+def toned(text: object, tone: str) -> Content:
+    """Like `block`, in a tone of `TONES`."""
+    return Content.styled(clean_block(str(text)), TONES[tone])
+
+
+def pairs(rows: list[tuple[str, Content | str]], *, width: int = 12) -> Content:
+    """Labels and values, one pair a line, the values aligned; values that are empty are left out."""
+    shown = [(label, Content(clean_block(v)) if isinstance(v, str) else v) for label, v in rows if str(v)]
+    indent = "\n" + " " * width
+    lines = [
+        Content.assemble((label.ljust(width), "$text-muted"), Content(indent).join(value.split("\n", allow_blank=True)))
+        for label, value in shown
+    ]
+    return Content("\n").join(lines)
+
+
+def findings(found: list[Finding]) -> Content:
+    """Each finding with mark, word, reason and remedy."""
+    width = max((len(SEVERITY_MARKS[f.severity].text) for f in found), default=0) + 2
+    return Content("\n").join(_finding(finding, width) for finding in found)
+
+
+def _finding(finding: Finding, width: int) -> Content:
+    mark = SEVERITY_MARKS[finding.severity]
+    parts = [toned(mark.text.ljust(width), mark.tone), line(finding.reason)]
+    if finding.remedy:
+        parts += [Content("\n" + " " * width), toned(f"→ {clean_line(finding.remedy)}", "dim")]
+    return Content.assemble(*parts)
+
+
+def size(count: int | None) -> str:
+    """Bytes for people, in binary units: `15.3 GiB`."""
+    if count is None:
+        return NOTHING
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def tokens(count: int) -> str:
+    """A count of tokens, with thin groups: `131 072`."""
+    return f"{count:,}".replace(",", " ")
+
+
+def uptime(seconds: float | None) -> str:
+    """At the grain of minutes, so that an idle screen has nothing to draw: `<1m`, `3m`, `2h 5m`, `4d 1h`."""
+    if seconds is None:
+        return NOTHING
+    minutes = int(seconds // 60)
+    hours, days = minutes // 60, minutes // 1440
+    if days:
+        return f"{days}d {hours % 24}h"
+    if hours:
+        return f"{hours}h {minutes % 60}m"
+    return f"{minutes}m" if minutes else "<1m"
+
+
+def moment(at: datetime | None) -> str:
+    """A time in the zone of this machine, to the minute."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M") if at else NOTHING
+
+
+def bar(used: int | None, total: int | None, *, width: int = 10) -> str:
+    """A share as text: `▇▇▇▁▁▁▁▁▁▁`; of unknown values, nothing."""
+    if used is None or not total:
+        return ""
+    filled = min(width, max(0, round(width * used / total)))
+    return "▇" * filled + "▁" * (width - filled)
+
+
+def plural(count: int, word: str) -> str:
+    """`1 warning`, `2 warnings`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"

@@ -1,0 +1,83 @@
+"""The first and the last line of every screen: where one is, and which keys lead on."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.style import Style
+from textual.widget import Widget
+from textual.widgets import Static
+
+from tui.keys import GROUPS, Key
+from tui.widgets.plain import Plain
+
+_PLACES = tuple(key for key in GROUPS["app"].keys if key.action.startswith("go("))
+
+
+class Header(Horizontal):
+    """The program's name, the screens with their keys, and on the right what goes on."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(id="header")
+        self._place = place
+
+    def compose(self) -> ComposeResult:
+        yield Static(" Modelyard ", id="brand", markup=False)
+        for key in _PLACES:
+            here = key.label.lower() == self._place
+            text = Content.styled(f" {key.keys} {key.label} ", Style.from_meta({"@click": f"app.{key.action}"}))
+            yield Static(text, classes="tab here" if here else "tab", markup=False)
+        yield Plain(id="activity")
+
+    def say(self, text: Content | str) -> None:
+        """What goes on, on the right."""
+        self.query_one("#activity", Plain).show(text)
+
+
+class KeyBar(Widget):
+    """The keys that lead on from here, the most useful ones first; those that can't be used now are dimmed."""
+
+    def __init__(self, *groups: str) -> None:
+        super().__init__(id="keys")
+        self._groups = groups
+        self._shown = Content()
+
+    def on_mount(self) -> None:
+        self.renew()
+
+    def on_resize(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Look again at what can be done now."""
+        content = self._content()
+        if not content.is_same(self._shown) or content.spans != self._shown.spans:
+            self._shown = content
+            self.refresh()
+
+    def render(self) -> Content:
+        return self._shown
+
+    def _content(self) -> Content:
+        keys = [key for group in self._groups for key in GROUPS[group].keys if key.weight]
+        room, chosen = self.size.width - 1, set[str]()
+        for key in sorted(keys, key=lambda key: -key.weight):
+            room -= self._part(key).cell_length + 2
+            if room >= 0:
+                chosen.add(key.id)
+        return Content("  ").join([Content(), *(self._part(key) for key in keys if key.id in chosen)]).simplify()
+
+    def _part(self, key: Key) -> Content:
+        shown = key.shown(getattr(self.app, "keymap", None)).split(" ")[0]
+        disabled = bool(self._why_not(key))
+        key_style, label_style = (
+            ("$text-muted", "$text-disabled") if disabled else ("bold $text-primary", "$foreground")
+        )
+        part = Content.assemble((shown, key_style), (f" {key.label}", label_style))
+        scope = "app" if key.id.startswith("app.") else "screen"
+        return part.stylize(Style.from_meta({"@click": f"{scope}.{key.action}"}))
+
+    def _why_not(self, key: Key) -> str:
+        why_not = getattr(self.screen, "why_not", None)
+        return str(why_not(key.id)) if why_not is not None else ""

@@ -1,0 +1,309 @@
+"""A list drawn by line over pages that are fetched when they come into view.
+
+Only lines whose text changed are drawn again, so that a live list over a bad line costs a few bytes a change.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import BindingType
+from textual.content import Content
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from core.text import clean_line
+from tui.keys import bindings
+from tui.widgets.columns import GAP, Cell, Column, fit, widths
+
+if TYPE_CHECKING:
+    from textual import events
+
+RowT = TypeVar("RowT")
+PAGE = 100
+_KEPT_PAGES = 12
+_LOOK_AROUND = 3  # pages on each side of the cursor where a selected row that moved is looked for
+_TONES = ("dim", "good", "busy", "warn", "bad", "strong")
+_CURSOR = "▌"
+
+
+@dataclass(frozen=True)
+class Chunk(Generic[RowT]):
+    """Rows from the offset that was asked for, of `count` rows there are."""
+
+    rows: Sequence[RowT]
+    count: int
+
+
+class PagedList(ScrollView, Generic[RowT], can_focus=True):
+    """Lines of records; a subclass says how to fetch them, their identity, and what stands in the columns."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("list")]
+    COLUMNS: ClassVar[tuple[Column, ...]] = ()
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "list--header",
+        "list--cursor",
+        "list--cursor-blurred",
+        *(f"list--{tone}" for tone in _TONES),
+    }
+
+    class Selected(Message):
+        """Another row is selected, or the selected one has new values."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self.count = 0
+        self.cursor = 0
+        self._pages: OrderedDict[int, Sequence[RowT]] = OrderedDict()
+        self._asked: set[int] = set()
+        self._drawn: dict[int, tuple[object, ...]] = {}
+        self._said: tuple[str, str] = ("", "")
+        self._announced: tuple[object, ...] = ()
+
+    async def fetch(self, offset: int, limit: int) -> Chunk[RowT]:
+        """Rows [offset, offset + limit)."""
+        raise NotImplementedError
+
+    def row_id(self, row: RowT) -> str:
+        """What keeps the selection on this row when others move."""
+        raise NotImplementedError
+
+    def cells(self, row: RowT) -> tuple[Cell, ...]:
+        """One per column."""
+        raise NotImplementedError
+
+    # Rows
+
+    @property
+    def selected(self) -> RowT | None:
+        """The row under the cursor, where it is loaded."""
+        return self.row_at(self.cursor)
+
+    @property
+    def selected_id(self) -> str | None:
+        """Its id."""
+        row = self.selected
+        return None if row is None else self.row_id(row)
+
+    def row_at(self, index: int) -> RowT | None:
+        """The row at an index, None while its page is not here."""
+        page = self._pages.get(index // PAGE)
+        place = index % PAGE
+        return page[place] if page is not None and place < len(page) else None
+
+    async def reload(self, *, select: str | None = None) -> None:
+        """Fetch again what is in view; the cursor stays on the same record, or goes to `select`."""
+        wanted = select or self.selected_id
+        first = max(0, self.scroll_offset.y)
+        needed = sorted({self.cursor // PAGE, first // PAGE, (first + max(1, self.size.height)) // PAGE})
+        pages: dict[int, Sequence[RowT]] = {}
+        count = await self._fetch_into(pages, needed, self.count)
+        found = self._find(pages, wanted)
+        for page in self._around(count, pages) if wanted and found is None else ():
+            count = await self._fetch_into(pages, [page], count)
+            if (found := self._find(pages, wanted)) is not None:
+                break
+        self._take(pages, count, self.cursor if found is None else found)
+
+    async def _fetch_into(self, pages: dict[int, Sequence[RowT]], numbers: list[int], count: int) -> int:
+        for number in numbers:
+            if number == 0 or number * PAGE < max(count, 1):
+                chunk = await self.fetch(number * PAGE, PAGE)
+                pages[number], count = chunk.rows, chunk.count
+        return count
+
+    def _around(self, count: int, have: dict[int, Sequence[RowT]]) -> list[int]:
+        middle, last = self.cursor // PAGE, max(0, count - 1) // PAGE
+        near = sorted(range(middle - _LOOK_AROUND, middle + _LOOK_AROUND + 1), key=lambda page: abs(page - middle))
+        return [page for page in near if 0 <= page <= last and page not in have]
+
+    def _find(self, pages: dict[int, Sequence[RowT]], wanted: str | None) -> int | None:
+        for number, rows in pages.items():
+            for place, row in enumerate(rows):
+                if self.row_id(row) == wanted:
+                    return number * PAGE + place
+        return None
+
+    def _take(self, pages: dict[int, Sequence[RowT]], count: int, cursor: int) -> None:
+        height_before = self.cursor - self.scroll_offset.y
+        moved = cursor != self.cursor
+        self._pages = OrderedDict(sorted(pages.items()))
+        self._asked.clear()
+        self.count = count
+        self.cursor = max(0, min(cursor, count - 1))
+        self._resize()
+        if moved:
+            self.scroll_to(y=max(0, self.cursor - height_before), animate=False, immediate=True)
+            self._scroll_to_cursor()
+        self.redraw()
+        self._announce()
+
+    def _resize(self) -> None:
+        size = Size(self.size.width, self.count + 1)
+        if size != self.virtual_size:
+            self.virtual_size = size
+
+    def _want(self, page: int) -> None:
+        if page not in self._asked:
+            self._asked.add(page)
+            self.run_worker(self._fetch_page(page), group="pages")
+
+    async def _fetch_page(self, page: int) -> None:
+        chunk = await self.fetch(page * PAGE, PAGE)
+        self._asked.discard(page)
+        self._pages[page] = chunk.rows
+        self._pages.move_to_end(page)
+        while len(self._pages) > _KEPT_PAGES:
+            self._pages.popitem(last=False)
+        self.redraw()
+        self._announce()
+
+    def _announce(self) -> None:
+        row = self.selected
+        state = (self.selected_id, row)
+        if state != self._announced or row is not None:
+            self._announced = state
+            self.post_message(self.Selected())
+
+    # What is said in place of rows
+
+    def say(self, text: str, tone: str = "dim") -> None:
+        """Shown where the rows would be when there are none: loading, empty, or what went wrong."""
+        if self._said != (text, tone):
+            self._said = (text, tone)
+            if not self.count:
+                self.refresh()
+
+    # Drawing
+
+    def redraw(self) -> None:
+        """Draw again the lines in view whose text is not what was drawn."""
+        for y in range(self.size.height):
+            if self._drawn.get(y) != self._look(y):
+                self.refresh(Region(0, y, self.size.width, 1))
+
+    def _look(self, y: int) -> tuple[object, ...]:
+        index = self.scroll_offset.y + y - 1
+        if y == 0 or index >= self.count:
+            return (y == 0, self.count == 0, self._said, self.size.width)
+        row = self.row_at(index)
+        return (index == self.cursor, self.has_focus, None if row is None else self.cells(row), self.size.width)
+
+    def render_line(self, y: int) -> Strip:
+        """Header first, then rows; what stands for a page on its way is an ellipsis."""
+        self._drawn[y] = self._look(y)
+        index = self.scroll_offset.y + y - 1
+        if y == 0:
+            return self._header()
+        if not self.count:
+            return self._message(y)
+        if index >= self.count:
+            return Strip.blank(self.size.width, self.rich_style)
+        return self._row(index)
+
+    def _header(self) -> Strip:
+        style = self.rich_style + self.get_component_rich_style("list--header", partial=True)
+        room = widths(self.COLUMNS, self.size.width - 2)
+        texts = [fit(c.title, w, right=c.right) for c, w in zip(self.COLUMNS, room, strict=True) if w]
+        return self._strip([Segment("  " + (" " * GAP).join(texts), style)], style)
+
+    def _message(self, y: int) -> Strip:
+        text, tone = self._said
+        lines = [part for whole in text.split("\n") for part in Content(whole).wrap(max(10, self.size.width - 4))]
+        shown = lines[y - 2].plain if 0 <= y - 2 < len(lines) else ""
+        return self._strip([Segment("  " + clean_line(shown), self._tone(tone))], self.rich_style)
+
+    def _row(self, index: int) -> Strip:
+        row = self.row_at(index)
+        base = self._row_style(index)
+        mark = _CURSOR if index == self.cursor else " "
+        segments = [Segment(mark + " ", base + self._tone("strong") if mark != " " else base)]
+        if row is None:
+            self._want(index // PAGE)
+            return self._strip([*segments, Segment("…", base)], base)
+        self._pages.move_to_end(index // PAGE)
+        room = widths(self.COLUMNS, self.size.width - 2)
+        for column, width, cell in zip(self.COLUMNS, room, self.cells(row), strict=True):
+            if width:
+                text = fit(clean_line(cell.text), width, right=column.right)
+                segments += [Segment(text, self._tone(cell.tone, base)), Segment(" " * GAP, base)]
+        return self._strip(segments, base)
+
+    def _row_style(self, index: int) -> Style:
+        if index != self.cursor:
+            return self.rich_style
+        name = "list--cursor" if self.has_focus else "list--cursor-blurred"
+        return self.rich_style + self.get_component_rich_style(name, partial=True)
+
+    def _tone(self, tone: str, base: Style | None = None) -> Style:
+        base = base or self.rich_style
+        return base + self.get_component_rich_style(f"list--{tone}", partial=True) if tone else base
+
+    def _strip(self, segments: list[Segment], style: Style) -> Strip:
+        return Strip(segments).adjust_cell_length(self.size.width, style)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._drawn.clear()
+
+    def on_resize(self) -> None:
+        self._drawn.clear()
+        self._resize()
+        self._scroll_to_cursor()
+
+    def on_focus(self) -> None:
+        self.redraw()
+
+    def on_blur(self) -> None:
+        self.redraw()
+
+    # Moving
+
+    def move_to(self, index: int) -> None:
+        """Put the cursor on a row, and bring it into view."""
+        index = max(0, min(index, self.count - 1))
+        if index != self.cursor:
+            self.cursor = index
+            self._scroll_to_cursor()
+            self.redraw()
+            self._announce()
+
+    def _scroll_to_cursor(self) -> None:
+        top, rows = self.scroll_offset.y, max(1, self.size.height - 1)
+        if self.cursor < top:
+            self.scroll_to(y=self.cursor, animate=False, immediate=True)
+        elif self.cursor >= top + rows:
+            self.scroll_to(y=self.cursor - rows + 1, animate=False, immediate=True)
+
+    def action_cursor(self, step: int) -> None:
+        """By lines."""
+        self.move_to(self.cursor + step)
+
+    def action_page(self, step: int) -> None:
+        """By pages."""
+        self.move_to(self.cursor + step * max(1, self.size.height - 2))
+
+    def action_first(self) -> None:
+        """To the first row."""
+        self.move_to(0)
+
+    def action_last(self) -> None:
+        """To the last row."""
+        self.move_to(self.count - 1)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click selects a row; a second one shows its details."""
+        index = self.scroll_offset.y + event.y - 1
+        if event.y == 0 or index >= self.count:
+            return
+        again = index == self.cursor
+        self.move_to(index)
+        if again and event.chain == 2:
+            self.run_worker(self.screen.run_action("details"))

@@ -1,0 +1,52 @@
+"""Widgets that never parse markup and never pass control characters on."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from core.text import clean_block, clean_line
+
+
+class Plain(Static):
+    """Text, shown literally; drawn again only when it changed."""
+
+    def __init__(self, text: Content | str = "", *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        self._shown = _content(text)
+        super().__init__(self._shown, id=id, classes=classes, markup=False)
+
+    @property
+    def text(self) -> str:
+        """What is shown, without styles."""
+        return self._shown.plain
+
+    def show(self, text: Content | str) -> None:
+        """Show something else."""
+        content = _content(text)
+        if not content.is_same(self._shown):
+            self._shown = content
+            self.update(content)
+
+
+def _content(text: Content | str) -> Content:
+    return text if isinstance(text, Content) else Content(clean_block(text))
+
+
+class TextField(Input):
+    """One line of input: no border, no blinking (a blinking cursor sends bytes all day), pasted text is cleaned."""
+
+    def __init__(
+        self,
+        value: str = "",
+        *,
+        placeholder: str = "",
+        id: str | None = None,  # noqa: A002 - Textual's name
+        password: bool = False,
+    ) -> None:
+        super().__init__(clean_line(value), placeholder=placeholder, id=id, compact=True, password=password)
+        self.cursor_blink = False
+
+    def _on_paste(self, event: events.Paste) -> None:
+        event.text = clean_line(event.text.strip())
+        super()._on_paste(event)
