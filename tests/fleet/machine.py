@@ -158,18 +158,22 @@ class Machine:
             self.stop_dockerd()
         self.power_off()
 
-    def exec(
-        self, *argv: str, check: bool = True, stdin: str | None = None, timeout_s: float = 60.0
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a program on the host as root, not by SSH.
+    def exec(self, argv: Sequence[str], *, stdin: str | None = None, timeout_s: float = 60.0) -> str:
+        """Standard output of a program that runs on the host as root, not by SSH.
 
         Raises:
-            FleetError: it ended with another status than 0 and `check` is set.
+            FleetError: it ended with another status than 0.
         """
-        done = attempt(self._enter(*argv), stdin=stdin, timeout_s=timeout_s)
-        if check and done.returncode != 0:
+        done = self.attempt(argv, stdin=stdin, timeout_s=timeout_s)
+        if done.returncode != 0:
             raise FleetError(f"{self.name}: {' '.join(argv)}: status {done.returncode}: {done.stderr.strip()}")
-        return done
+        return done.stdout
+
+    def attempt(
+        self, argv: Sequence[str], *, stdin: str | None = None, timeout_s: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
+        """How a program ended on the host, whatever its status."""
+        return attempt(self._enter(*argv), stdin=stdin, timeout_s=timeout_s)
 
     def docker(self, *argv: str, check: bool = True, timeout_s: float = 120.0) -> str:
         """Standard output of a docker command against this host's engine."""
@@ -195,7 +199,7 @@ class Machine:
 
     def stop_sshd(self, *, sessions: bool = False) -> None:
         """End the SSH server; those logged in stay, unless `sessions` is set."""
-        self.exec("sh", "-c", "kill -TERM $(cat /run/sshd.pid)")
+        self.exec(["sh", "-c", "kill -TERM $(cat /run/sshd.pid)"])
         self._daemons.pop("sshd").wait(timeout=10)
         if sessions:
             for process in self.processes():
@@ -218,7 +222,7 @@ class Machine:
         self._end_dockerd("TERM")
 
     def _end_dockerd(self, how: str) -> None:
-        self.exec("sh", "-c", f"kill -{how} $(cat /run/docker.pid)")
+        self.exec(["sh", "-c", f"kill -{how} $(cat /run/docker.pid)"])
         self._daemons.pop("dockerd").wait(timeout=60)
 
     def docker_answers(self) -> bool:
@@ -276,7 +280,7 @@ class Machine:
 
     def _sshd_answers(self) -> bool:
         if self.plan.jump:
-            return self.exec("sh", "-c", "ss -Hltn sport = :22 | grep -q .", check=False).returncode == 0
+            return f"{self.address}:22" in self.exec(["ss", "-Hltn"])
         try:
             with socket.create_connection((self.address, self.port), timeout=1) as link:
                 return link.recv(4) == b"SSH-"

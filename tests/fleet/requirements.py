@@ -21,6 +21,9 @@ PACKAGES = {
     "nsenter": "util-linux",
     "unshare": "util-linux",
     "mount": "mount",
+    "curl": "curl",
+    "ps": "procps",
+    "busybox": "busybox-static",
 }
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 

@@ -24,19 +24,19 @@ def test_hosts_are_apart(fleet: Fleet) -> None:
         assert seen.stdout.splitlines()[:4] == [host.name, "root", "/root", "/srv/models"]
         assert host.address in seen.stdout
     first, second = fleet.hosts
-    first.exec("touch", "/root/only", "/run/only", "/tmp/only", "/srv/models/only")
-    assert second.exec("ls", "/root/only", "/run/only", "/tmp/only", "/srv/models/only", check=False).stdout == ""
+    first.exec(["touch", "/root/only", "/run/only", "/tmp/only", "/srv/models/only"])
+    assert second.attempt(["ls", "/root/only", "/run/only", "/tmp/only", "/srv/models/only"]).stdout == ""
     assert (first.models_folder / "only").exists()
 
 
 def test_nothing_but_ssh_listens(host: FleetHost) -> None:
-    listening = host.exec("ss", "-Hltn").stdout.splitlines()
+    listening = host.exec(["ss", "-Hltn"]).splitlines()
     assert sorted(line.split()[3] for line in listening) == [f"{host.address}:22", f"{host.address}:2222"]
 
 
 def test_hosts_reach_each_other(fleet: Fleet) -> None:
     first, second = fleet.hosts
-    answer = first.exec("bash", "-c", f"read -t 5 line </dev/tcp/{second.address}/22; echo $line").stdout
+    answer = first.exec(["bash", "-c", f"read -t 5 line </dev/tcp/{second.address}/22; echo $line"])
     assert answer.startswith("SSH-2.0-")
 
 
@@ -63,4 +63,4 @@ def test_llama_server_answers_from_each_host(clean_hosts: Fleet, llama_image: st
 
 def _get(host: FleetHost, path: str, body: str = "") -> str:
     data = ("--post-data", body) if body else ()
-    return host.exec("busybox", "wget", "-q", "-O", "-", *data, f"http://127.0.0.1:18080{path}", check=False).stdout
+    return host.attempt(["busybox", "wget", "-q", "-O", "-", *data, f"http://127.0.0.1:18080{path}"]).stdout
