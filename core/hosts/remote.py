@@ -181,3 +181,9 @@ def shown_command(argv: Sequence[str]) -> str:
     words = ["(script)" if "\n" in word else word for word in argv]
     text = clean_line(" ".join(words))
     return text if len(text) <= 120 else text[:119] + "…"
+
+
+def failed(host: str, argv: Sequence[str], output: Output, *, cause: str) -> CommandFailed:
+    """A command that ended badly."""
+    remedy = f"Install it there: {argv[0]}" if output.code == 127 and argv[0] != "sh" else ""
+    return CommandFailed(f"{host}: {shown_command(argv)} ended with {output.code}.", cause=cause, remedy=remedy)

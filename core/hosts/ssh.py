@@ -237,9 +237,4 @@ class SshConnection:
         )
 
     def _failed(self, argv: Sequence[str], output: Output) -> CommandFailed:
-        missing = output.code == 127
-        return CommandFailed(
-            f"{self.name}: {remote.shown_command(argv)} ended with {output.code}.",
-            cause=cause_of(output.errors),
-            remedy=f"Install it on the host: {argv[0]}" if missing and argv[0] != "sh" else "",
-        )
+        return remote.failed(self.name, argv, output, cause=cause_of(output.errors))
