@@ -15,7 +15,7 @@ from core.runtimes.base import Phase
 if TYPE_CHECKING:
     from core.deploy.survey import Survey
     from core.engines.base import Engine
-    from core.files.inspect import ModelInfo
+    from core.files.values import ModelInfo
     from core.hosts.values import Gpu
 
 LOOPBACK = "127.0.0.1"

@@ -12,11 +12,11 @@ from core.deploy.values import GpuFit, MemoryEstimate, Plan
 from core.engines import engine_named
 from core.engines.base import API_KEY_FILE, MODELS_MOUNT, Launch, LaunchRequest
 from core.errors import EngineUnavailable, NotAllowed
-from core.files.inspect import ModelInfo
+from core.files.values import ModelInfo
 from core.findings import Finding
 from core.registry.values import DEPLOYABLE, LOCAL_HOST, DeployOptions, EngineName, Provider, RuntimeName
 from core.runtimes.base import BindMount, ServerSpec
-from core.runtimes.labels import container_name, labels
+from core.runtimes.labels import container_name, make_labels
 
 if TYPE_CHECKING:
     from core.deploy.runtimes import Runtimes
@@ -192,8 +192,12 @@ class _Draft:
             image=self.image,
             argv=launch.argv,
             env=launch.env,
-            labels=labels(
-                model_id=model.id, served_name=model.served_name, engine=self.engine.name, owner=owner, name=model.name
+            labels=make_labels(
+                deployment="",
+                model=model.id,
+                served_name=model.served_name,
+                engine=self.engine.name,
+                owner=owner,
             ),
             container_port=self.engine.container_port,
             bind=options.bind,

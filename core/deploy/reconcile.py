@@ -18,7 +18,7 @@ from core.events import now
 from core.registry.records import Server
 from core.registry.values import ACTIVE, EngineName, RuntimeName, ServerStatus
 from core.runtimes.base import Observed, Phase
-from core.runtimes.labels import parse_labels
+from core.runtimes.labels import read_labels
 
 if TYPE_CHECKING:
     from core.deploy.runtimes import Runtimes
@@ -149,14 +149,14 @@ class Reconciler:
 
     async def _take_up(self, host: Host, runtime: Runtime, seen: Observed) -> None:
         """A server of ours that this registry does not know: made from another machine, or before a lost registry."""
-        told = parse_labels(seen.labels)
+        told = read_labels(seen.labels)
         if told is None:
             return
         server = await self._registry.add_server(
             Server(
                 user_id=told.owner or self._registry.user_id,
-                model_id=told.model_id,
-                model_name=told.name or told.served_name,
+                model_id=told.model,
+                model_name=told.served_name,
                 served_name=told.served_name,
                 server_type=told.engine,
                 runtime=RuntimeName(runtime.name),

@@ -22,7 +22,7 @@ from core.findings import Severity
 from core.registry.records import Deployment, Server
 from core.registry.values import ACTIVE, Action, DeployOptions, EngineName, RuntimeName, ServerStatus
 from core.runtimes.base import Phase
-from core.runtimes.labels import spec_hash, with_deployment
+from core.runtimes.labels import DEPLOYMENT, SPEC, spec_hash
 from core.text import clean_line
 
 if TYPE_CHECKING:
@@ -249,9 +249,9 @@ class DeployService:
         previous = await runtime.inspect(plan.spec.name)
         if previous is not None:
             await runtime.remove(previous.id)  # refuses what is not ours
-        labelled = with_deployment(plan.spec, server.deployment_id or "")
+        labels = {**plan.spec.labels, DEPLOYMENT: server.deployment_id or "", SPEC: spec_hash(plan.spec)}
         key = secrets.token_urlsafe(32).encode() if plan.options.api_key else b""
-        created = await runtime.create(labelled, files={API_KEY_FILE: key} if key else {})
+        created = await runtime.create(replace(plan.spec, labels=labels), files={API_KEY_FILE: key} if key else {})
         await self._tracker.note(server, container_id=created)
         await runtime.start(created)
         return await self._started(server, created)

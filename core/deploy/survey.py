@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from core.deploy import ports
 from core.errors import HostUnreachable, ModelyardError
-from core.files.inspect import ModelInfo, inspect_model
+from core.files.inspect import inspect_model
+from core.files.values import ModelInfo
 from core.registry.values import RuntimeName
 
 if TYPE_CHECKING:
