@@ -64,7 +64,7 @@ class ModelyardApp(App[None]):
     COMMANDS: ClassVar = {_actions}
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
     ENABLE_COMMAND_PALETTE = True
-    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-narrow"), (100, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - declared so by Textual
 
     def __init__(self, settings: Settings, *, opener: Opener = open_yard, chat_with: str | None = None) -> None:
         super().__init__()
@@ -167,7 +167,6 @@ class ModelyardApp(App[None]):
         except ModelyardError as error:
             self.show_error(error)
         except Exception as error:  # noqa: BLE001 - one screen's fault must not take the terminal down
-            self.log.error(error)
             self.show_error(fault(error))
 
     def show_error(self, error: ModelyardError) -> None:

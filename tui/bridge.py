@@ -79,7 +79,7 @@ async def _forward(app: App[None], yard: Modelyard) -> None:
     async with yard.bus.subscribe() as events:
         async for event in events:
             app.post_message(CoreEvent(event))
-            while app.message_queue_size > _LONG_QUEUE:
+            while app.message_queue_size > _LONG_QUEUE:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.02)
 
 

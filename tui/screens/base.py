@@ -58,7 +58,7 @@ class ListScreen(Screen[None]):
     @property
     def list(self) -> PagedList[Any]:
         """The list of this screen."""
-        return cast("PagedList[Any]", self.query_one(PagedList))
+        return self.query_one(PagedList)
 
     def compose(self) -> ComposeResult:
         yield Header(self.PLACE)

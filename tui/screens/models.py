@@ -311,5 +311,3 @@ def _changed(query: ModelQuery, **changes: Any) -> ModelQuery:  # noqa: ANN401 -
     from dataclasses import replace
 
     return replace(query, **changes)
-
-

@@ -77,7 +77,9 @@ class Field(Horizontal):
     def value(self) -> Value:
         """The value in its kind; text that is no number stays text, so that the rules can say so."""
         raw = self.control.value
-        return _number(raw.strip(), self._kind) if isinstance(raw, str) else raw
+        if isinstance(raw, bool):
+            return raw
+        return _number(raw.strip(), self._kind) if isinstance(raw, str) else ""
 
     @property
     def problem(self) -> str:

@@ -1,0 +1,48 @@
+"""The command `modelyard`: without words on a terminal the screens, with words the command line. Dispatch only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.settings import Settings
+
+
+def main() -> None:
+    """Run, and leave with the exit code."""
+    sys.exit(_dispatch(sys.argv[1:]))
+
+
+def _dispatch(words: list[str]) -> int:
+    from core.cli.main import main as command_line
+
+    if words or "_MODELYARD_COMPLETE" in os.environ:
+        return command_line(words, screens=_screens)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        sys.stderr.write(
+            "error: The screens need a terminal.\n"
+            "cause: standard input or output is something else\n"
+            "remedy: Give a command; modelyard --help lists them.\n"
+        )
+        return 2
+    return _open()
+
+
+def _open() -> int:
+    from core.cli.diagnostics import guarded
+    from core.settings import Settings
+
+    return guarded(lambda: _screens(Settings.load(), None), json=False)
+
+
+def _screens(settings: Settings, chat_with: str | None) -> int:
+    from tui.app import run_screens
+
+    run_screens(settings, chat_with=chat_with)
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""A deploy under way: its phases with their times, and the last lines that the engine wrote."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.worker import Worker
+
+from core.errors import ModelyardError
+from core.events import Event, LogLine, Progress, ServerChanged
+from core.registry.values import ServerStatus
+from tui.operations import finish
+from tui.show import NO_SERVER, STATUS_MARKS, block, line, pairs, size, toned
+from tui.widgets.line_view import LineView
+from tui.widgets.plain import Plain
+from tui.widgets.spinner import Spinner
+
+if TYPE_CHECKING:
+    from core.app import Modelyard
+    from core.deploy.values import Plan
+    from tui.app import ModelyardApp
+
+
+class ProgressPane(Vertical):
+    """Follows `deploy` of the core; leaving it lets the server come up by itself."""
+
+    class Ended(Message):
+        """It runs, or it does not."""
+
+        def __init__(self, *, running: bool) -> None:
+            super().__init__()
+            self.running = running
+
+    def __init__(self, yard: Modelyard) -> None:
+        super().__init__()
+        self._yard = yard
+        self._plan: Plan | None = None
+        self._server_id = ""
+        self._began = 0.0
+        self._phases: list[tuple[float, Content]] = []
+        self._now = Content()
+        self._work: Worker[None] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Plain(id="phases")
+        with Horizontal(id="now"):
+            yield Spinner()
+            yield Plain(id="now-text")
+        yield LineView(id="lines")
+
+    def on_mount(self) -> None:
+        self.query_one("#now").styles.height = 1
+
+    @property
+    def busy(self) -> bool:
+        """Whether the server is still coming up."""
+        return self._work is not None and self._work.is_running
+
+    async def follow(self, plan: Plan) -> None:
+        """Deploy, and show what happens until it runs or fails."""
+        self._plan, self._began, self._phases = plan, monotonic(), []
+        self.query_one(LineView).clear()
+        self.query_one("#phases", Plain).show("")
+        self._say_now("Beginning…")
+        self.query_one(Spinner).start()
+        self._work = cast("ModelyardApp", self.app).guard(self._deploy(plan), group="deploy")
+
+    async def _deploy(self, plan: Plan) -> None:
+        running = False
+        try:
+            async for event in self._yard.deploys.deploy(plan, confirmed=True):
+                self._take(event)
+                running = (isinstance(event, ServerChanged) and event.after == ServerStatus.RUNNING) or running
+        except ModelyardError as error:
+            self._add(_failure(error))
+        self._end(running=running)
+
+    def _end(self, *, running: bool) -> None:
+        if not self.is_mounted:
+            return
+        self.query_one(Spinner).stop()
+        self._say_now("")
+        if running and self._plan is not None:
+            self._add(Content.assemble("Answers at ", (f"{self._plan.url}/v1/chat/completions", "bold $text-success")))
+        self.post_message(self.Ended(running=running))
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case ServerChanged():
+                self._server_id = event.server_id
+                mark = STATUS_MARKS.get(ServerStatus(event.after), NO_SERVER)
+                detail = f": {event.detail}" if event.detail else ""
+                self._add(toned(mark.text, mark.tone) + line(detail))
+            case Progress():
+                self._say_now(_progress(event))
+            case LogLine():
+                self.query_one(LineView).write([event.line])
+
+    def _add(self, text: Content) -> None:
+        self._phases.append((monotonic() - self._began, text))
+        lines = [Content.assemble((f"{seconds:6.1f} s  ", "$text-muted"), said) for seconds, said in self._phases]
+        self.query_one("#phases", Plain).show(Content("\n").join(lines))
+
+    def _say_now(self, text: str) -> None:
+        self.query_one("#now-text", Plain).show(line(text))
+
+    def leave(self) -> None:
+        """Stop following; the server goes on."""
+        if self._work is not None:
+            self._work.cancel()
+
+    async def stop(self) -> None:
+        """Stop following, and stop the server."""
+        self.leave()
+        self._say_now("Stopping…")
+        if self._server_id:
+            await finish(self._yard.deploys.stop(self._server_id))
+        self._add(toned(STATUS_MARKS[ServerStatus.STOPPED].text, "dim"))
+        self._end(running=False)
+
+
+def _progress(event: Progress) -> str:
+    if event.unit == "bytes" and event.total:
+        return f"{event.text}  {size(event.done)} of {size(event.total)}"
+    if event.total:
+        return f"{event.text}  {100 * event.done // event.total}%"
+    return event.text
+
+
+def _failure(error: ModelyardError) -> Content:
+    rows = pairs([("Cause", error.cause), ("What to do", error.remedy)])
+    title = toned("✗ ", "bad") + block(error.message)
+    return Content.assemble(title, "\n", rows) if rows.plain else title
