@@ -1,0 +1,119 @@
+"""Makes a click command of an async function: opens the facade, hands over the output, heeds the signals.
+
+The heavy half of the program is imported when a command runs, not when it is looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+from core.cli.program import CONTEXT, json_option, wants_json
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator
+
+    from core.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Work = Callable[..., Awaitable[int | None]]
+
+
+def command(name: str) -> Callable[[Work], click.Command]:
+    """`async def f(yard, out, *, options)` as a command; what it returns is the exit code, None is 0."""
+
+    def decorate(function: Work) -> click.Command:
+        return _command(name, function, partial(_with_yard, function))
+
+    return decorate
+
+
+def bare_command(name: str) -> Callable[[Callable[..., int | None]], click.Command]:
+    """`def f(out, *, options)` as a command that opens what it needs itself."""
+
+    def decorate(function: Callable[..., int | None]) -> click.Command:
+        return _command(name, function, partial(_with_output, function))
+
+    return decorate
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end; SIGTERM and SIGHUP cancel it like Ctrl-C, so that what has to be tidied up is.
+
+    Raises:
+        Terminated: one of these signals came. KeyboardInterrupt: Ctrl-C came.
+    """
+    import asyncio
+
+    with asyncio.Runner() as runner:
+        return runner.run(_heeding_signals(work))
+
+
+async def _heeding_signals(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+
+    from core.cli.diagnostics import Terminated
+
+    task = asyncio.current_task()
+    assert task is not None
+    received: list[int] = []
+    with _signals(task, received):
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if received:
+                raise Terminated(received[0]) from None
+            raise
+
+
+@contextmanager
+def _signals(task: asyncio.Task[Any], received: list[int]) -> Iterator[None]:
+    import asyncio
+    import signal
+
+    def end(signum: int) -> None:
+        received.append(signum)
+        task.cancel()
+
+    loop = asyncio.get_running_loop()
+    wanted = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
+    for one in wanted:  # not SIGHUP under nohup
+        loop.add_signal_handler(one, end, one)
+    try:
+        yield
+    finally:
+        for one in wanted:
+            loop.remove_signal_handler(one)
+
+
+def _command(name: str, function: Callable[..., Any], callback: Callable[..., int | None]) -> click.Command:
+    parameters = [*reversed(getattr(function, "__click_params__", [])), json_option()]
+    text = (function.__doc__ or "").strip()
+    return click.Command(name, callback=callback, params=parameters, help=text, context_settings=CONTEXT)
+
+
+def _with_yard(function: Work, **options: object) -> int | None:
+    from core.cli.output import Output
+    from core.settings import Settings
+
+    out = Output(json=wants_json(click.get_current_context()))
+    return run(_open(Settings.load(), partial(function, out=out, **options)))
+
+
+async def _open(settings: Settings, work: Work) -> int | None:
+    from core.app import Modelyard
+
+    async with Modelyard.open(settings) as yard:
+        return await work(yard)
+
+
+def _with_output(function: Callable[..., int | None], **options: object) -> int | None:
+    from core.cli.output import Output
+
+    return function(Output(json=wants_json(click.get_current_context())), **options)

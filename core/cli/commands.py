@@ -1,0 +1,111 @@
+"""Every command: its name, a line of help, and where it is; light, so that help and completion load no command."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+ABOUT = "Find, fit, deploy, watch and talk to models on headless GPU servers, over SSH alone."
+PROGRAM = "modelyard"
+
+Entry: TypeAlias = "tuple[str, str | dict[str, Entry]]"  # help, and "module:function" or the commands below it
+
+TREE: dict[str, Entry] = {
+    "demo": ("Serve a real small model on this machine and talk to it", "core.cli.demo:demo"),
+    "models": (
+        "The models you can use and deploy",
+        {
+            "list": ("List and search models", "core.cli.models:list_models"),
+            "show": ("Show everything about a model", "core.cli.models:show"),
+            "add": ("Add a model", "core.cli.models:add"),
+            "edit": ("Change some fields of a model", "core.cli.models:edit"),
+            "delete": ("Delete a model's record; files stay", "core.cli.models:delete"),
+            "archive": ("Hide a model and keep its record", "core.cli.models:archive"),
+            "restore": ("Bring an archived model back", "core.cli.models:restore"),
+        },
+    ),
+    "files": (
+        "Model files, here and on hosts",
+        {"inspect": ("Tell what a model file or folder is", "core.cli.files:inspect")},
+    ),
+    "hosts": (
+        "The machines that can serve",
+        {
+            "list": ("List hosts and ask how they are", "core.cli.hosts:list_hosts"),
+            "add": ("Add a host that SSH reaches", "core.cli.hosts:add"),
+            "edit": ("Change some fields of a host", "core.cli.hosts:edit"),
+            "remove": ("Forget a host; nothing on it is touched", "core.cli.hosts:remove"),
+            "check": ("Check everything a host needs", "core.cli.hosts:check"),
+            "gpus": ("Show GPUs and their memory", "core.cli.hosts:gpus"),
+            "folders": ("List a host's models folder", "core.cli.hosts:folders"),
+        },
+    ),
+    "plan": ("Dry run: what a deploy would do, and whether it fits", "core.cli.deploy:plan"),
+    "deploy": ("Deploy a model to a host", "core.cli.deploy:deploy"),
+    "stop": ("Stop a server", "core.cli.deploy:stop"),
+    "restart": ("Stop a server and start it again", "core.cli.deploy:restart"),
+    "update": ("Deploy again with changed options", "core.cli.deploy:update"),
+    "servers": (
+        "What is served, and where",
+        {
+            "list": ("List servers as their hosts show them", "core.cli.servers:list_servers"),
+            "show": ("Show everything about a server", "core.cli.servers:show"),
+            "logs": ("Show or follow a server's log", "core.cli.servers:logs"),
+            "metrics": ("Show what a running server counts", "core.cli.servers:metrics"),
+            "remove": ("Remove a stopped server's container and record", "core.cli.servers:remove"),
+            "tunnel": ("Open a port here that reaches a server", "core.cli.servers:tunnel"),
+        },
+    ),
+    "chat": ("Talk to a deployed model", "core.cli.chat:chat"),
+    "doctor": ("Check this machine and the hosts, and say what to do", "core.cli.doctor:doctor"),
+}
+
+_OPTIONS = (
+    ("--json", "Print JSON on standard output; every command takes it"),
+    ("--version", "Show the version"),
+    ("-h, --help", "Show this help; every command takes it"),
+)
+
+
+def root_help() -> str:
+    """What `modelyard --help` prints."""
+    return "\n".join(
+        [
+            f"Usage: {PROGRAM} [COMMAND] [OPTIONS]",
+            "",
+            f"  {ABOUT}",
+            "  Without a command, on a terminal, it opens the screens.",
+            "",
+            "Commands:",
+            *_aligned([(name, entry[0]) for name, entry in TREE.items()]),
+            "",
+            "Options:",
+            *_aligned(_OPTIONS),
+            "",
+            "Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 host unreachable, 130 interrupted.",
+        ]
+    )
+
+
+def version_line() -> str:
+    """What `modelyard --version` prints."""
+    from importlib.metadata import version
+
+    return f"{PROGRAM} {version(PROGRAM)}"
+
+
+def commands_markdown() -> str:
+    """The README's table of commands."""
+    rows = [f"| `{PROGRAM} {name}` | {text} |" for name, text in _flat("", TREE)]
+    return "\n".join(["| Command | What it does |", "| --- | --- |", *rows])
+
+
+def _flat(prefix: str, entries: dict[str, Entry]) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, (text, target) in entries.items():
+        rows += _flat(f"{prefix}{name} ", target) if isinstance(target, dict) else [(prefix + name, text)]
+    return rows
+
+
+def _aligned(rows: list[tuple[str, str]] | tuple[tuple[str, str], ...]) -> list[str]:
+    width = max(len(name) for name, _ in rows)
+    return [f"  {name.ljust(width)}  {text}" for name, text in rows]

@@ -1,0 +1,45 @@
+"""Where a command line begins: the plainest requests are answered before anything is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from core.cli.commands import PROGRAM, root_help, version_line
+
+if TYPE_CHECKING:
+    from core.settings import Settings
+
+    Screens = Callable[..., int]  # (settings, *, chat_with=None) -> exit code
+
+_PLAIN: dict[tuple[str, ...], Callable[[], str]] = {
+    ("--help",): root_help,
+    ("-h",): root_help,
+    ("help",): root_help,
+    ("--version",): version_line,
+}
+
+
+def main(words: Sequence[str], *, screens: Callable[[Settings, str | None], int] | None = None) -> int:
+    """Run one command and return its exit code; `screens` opens the screens, for the commands that end in them."""
+    from core.cli.diagnostics import guarded, quiet_pipe
+
+    plain = _PLAIN.get(tuple(words))
+    if plain and f"_{PROGRAM.upper()}_COMPLETE" not in os.environ:
+        return quiet_pipe(lambda: _print(plain()))
+    return guarded(lambda: _run(list(words), screens), json="--json" in words)
+
+
+def _print(text: str) -> int:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+    return 0
+
+
+def _run(words: list[str], screens: Callable[[Settings, str | None], int] | None) -> int:
+    from core.cli.program import program
+
+    code = program().main(words, PROGRAM, standalone_mode=False, obj=screens)
+    return code if isinstance(code, int) else 0
