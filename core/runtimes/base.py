@@ -142,9 +142,7 @@ class Runtime(Protocol):
     async def inspect(self, server_id: str) -> Observed | None:
         """By id or name; None when there is no such server."""
 
-    def logs(
-        self, server_id: str, *, tail: int | None = 200, follow: bool = False
-    ) -> AsyncIterator[tuple[str, str]]:
+    def logs(self, server_id: str, *, tail: int | None = 200, follow: bool = False) -> AsyncIterator[tuple[str, str]]:
         """(stream, line) pairs, "stdout" or "stderr"; with `follow` until the server ends."""
 
     def happenings(self) -> AsyncIterator[Happening]:
