@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 from core.events import Event
 from core.text import clean_line
@@ -11,6 +12,20 @@ from core.text import clean_line
 if TYPE_CHECKING:
     from core.registry.records import Model, Server
     from tui.app import ModelyardApp
+
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def closing(stream: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Close a stream of the core as soon as one stops reading, not when it happens to be collected."""
+    try:
+        yield stream
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
 
 
 async def confirm(app: ModelyardApp, question: str, *, details: list[str], yes: str) -> bool:

@@ -17,6 +17,7 @@ from core.chat import ChatDone, ChatPiece
 from core.errors import ModelyardError
 from tui.keys import bindings
 from tui.modals.dialog import Dialog
+from tui.operations import closing
 from tui.widgets.line_view import Transcript
 from tui.widgets.plain import Plain, TextField
 from tui.widgets.spinner import Spinner
@@ -31,7 +32,7 @@ class ChatDialog(Dialog[None]):
     HEADING = "Chat"
     KEYS = ("chat",)
     AUTO_FOCUS = "#question"
-    CSS_PATH = ["dialog.tcss", "chat.tcss"]
+    CSS_PATH: ClassVar = ["dialog.tcss", "chat.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("chat")]
 
     def __init__(self, ref: str, name: str) -> None:
@@ -98,17 +99,18 @@ class ChatDialog(Dialog[None]):
             raise ModelyardError("The registry is not open", remedy="Close the chat and press ctrl+r.")
         reasoning: bool | None = None
         began, pieces = monotonic(), 0
-        async for part in yard.chat.ask(self._ref, list(self.messages)):
-            if isinstance(part, ChatDone):
-                self._say_done(part)
-                continue
-            if part.reasoning is not reasoning:
-                reasoning = part.reasoning
-                self.talk.finish()
-                self.talk.start("dim" if reasoning else "")
-            pieces += 1
-            self._take(part, answer)
-            self._say_speed(f"{pieces / max(monotonic() - began, 0.001):.0f} tokens/s")
+        async with closing(yard.chat.ask(self._ref, list(self.messages))) as parts:
+            async for part in parts:
+                if isinstance(part, ChatDone):
+                    self._say_done(part)
+                    continue
+                if part.reasoning is not reasoning:
+                    reasoning = part.reasoning
+                    self.talk.finish()
+                    self.talk.start("dim" if reasoning else "")
+                pieces += 1
+                self._take(part, answer)
+                self._say_speed(f"{pieces / max(monotonic() - began, 0.001):.0f} tokens/s")
 
     def _take(self, piece: ChatPiece, answer: list[str]) -> None:
         self.talk.grow(piece.text)

@@ -37,7 +37,7 @@ class DeployDialog(Dialog[None]):
 
     HEADING = "Deploy"
     AUTO_FOCUS = "#field-host Choice"
-    CSS_PATH = ["dialog.tcss", "deploy.tcss"]
+    CSS_PATH: ClassVar = ["dialog.tcss", "deploy.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
     def __init__(self, yard: Modelyard, model: Model) -> None:

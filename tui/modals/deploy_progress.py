@@ -14,7 +14,7 @@ from textual.worker import Worker
 from core.errors import ModelyardError
 from core.events import Event, LogLine, Progress, ServerChanged
 from core.registry.values import ServerStatus
-from tui.operations import finish
+from tui.operations import closing, finish
 from tui.show import NO_SERVER, STATUS_MARKS, block, line, pairs, size, toned
 from tui.widgets.line_view import LineView
 from tui.widgets.plain import Plain
@@ -73,9 +73,10 @@ class ProgressPane(Vertical):
     async def _deploy(self, plan: Plan) -> None:
         running = False
         try:
-            async for event in self._yard.deploys.deploy(plan, confirmed=True):
-                self._take(event)
-                running = (isinstance(event, ServerChanged) and event.after == ServerStatus.RUNNING) or running
+            async with closing(self._yard.deploys.deploy(plan, confirmed=True)) as events:
+                async for event in events:
+                    self._take(event)
+                    running = running or (isinstance(event, ServerChanged) and event.after == ServerStatus.RUNNING)
         except ModelyardError as error:
             self._add(_failure(error))
         self._end(running=running)

@@ -29,7 +29,7 @@ class HostForm(Dialog[str | None]):
 
     HEADING = "Host"
     AUTO_FOCUS = "#field-name TextField"
-    CSS_PATH = ["dialog.tcss", "host_form.tcss"]
+    CSS_PATH: ClassVar = ["dialog.tcss", "host_form.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
     def __init__(self, hosts: HostService) -> None:

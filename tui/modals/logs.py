@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,6 +17,7 @@ from textual.worker import Worker
 from core.errors import CommandFailed
 from tui.keys import bindings
 from tui.modals.dialog import Dialog
+from tui.operations import closing
 from tui.show import plural
 from tui.widgets.line_view import LineView
 from tui.widgets.plain import Plain, TextField
@@ -34,7 +34,7 @@ class LogDialog(Dialog[None]):
     HEADING = "Logs"
     KEYS = ("logs",)
     AUTO_FOCUS = "#log"
-    CSS_PATH = ["dialog.tcss", "logs.tcss"]
+    CSS_PATH: ClassVar = ["dialog.tcss", "logs.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("logs")]
 
     def __init__(self, ref: str, title: str) -> None:
@@ -69,7 +69,7 @@ class LogDialog(Dialog[None]):
         yard = self.modelyard.yard
         if yard is None:
             return
-        async with aclosing(yard.deploys.logs(self._ref, tail=_TAIL, follow=True)) as lines:
+        async with closing(yard.deploys.logs(self._ref, tail=_TAIL, follow=True)) as lines:
             async for line in lines:
                 self.view.write([line.line], "warn" if _looks_bad(line.line) else "")
                 self._say()

@@ -23,7 +23,7 @@ class PickDialog(Dialog[str | None]):
 
     KEYS = ("pick",)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("pick")]
-    CSS_PATH = ["dialog.tcss", "pick.tcss"]
+    CSS_PATH: ClassVar = ["dialog.tcss", "pick.tcss"]
 
     def __init__(self, heading: str, options: Sequence[tuple[str, str]], current: str = "") -> None:
         super().__init__()

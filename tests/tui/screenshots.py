@@ -1,0 +1,136 @@
+"""Write a picture of every screen and dialog: `python -m tests.tui.screenshots [FOLDER]`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from tests.tui import demo
+from tests.tui.fake import FINGERPRINTS, Yard, settings_in
+from tests.tui.user import settle, start, until
+from tui.app import ModelyardApp
+
+Steps = Callable[[Pilot[None], Yard], Awaitable[None]]
+
+
+def keys(*pressed: str) -> Steps:
+    """Press these, one after the other."""
+
+    async def steps(pilot: Pilot[None], yard: Yard) -> None:
+        for key in pressed:
+            await pilot.press(key)
+            await settle(pilot)
+
+    return steps
+
+
+async def _plan(pilot: Pilot[None], yard: Yard) -> None:
+    await keys("down", "end", "up", "up", "up", "up", "d", "ctrl+s")(pilot, yard)
+
+
+async def _progress(pilot: Pilot[None], yard: Yard) -> None:
+    yard.script.findings = yard.script.findings[:2]
+    await _plan(pilot, yard)
+    await keys("ctrl+s")(pilot, yard)
+
+
+async def _chat(pilot: Pilot[None], yard: Yard) -> None:
+    yard.script.more_answer.set()
+    await to_row(pilot, "qwen3-32b")
+    await keys("c")(pilot, yard)
+    await pilot.press(*"How do I find a bearing fault?".replace(" ", "\0").replace("\0", " "), "enter")
+    await settle(pilot)
+
+
+async def to_row(pilot: Pilot[None], name: str) -> None:
+    """Move the cursor to the model of this name."""
+    rows: Any = pilot.app.screen.query_one("#list")
+    for index in range(rows.count):
+        if rows.row_at(index).model.name == name:
+            rows.move_to(index)
+    await settle(pilot)
+
+
+async def _card(pilot: Pilot[None], yard: Yard) -> None:
+    await to_row(pilot, "qwen3-32b")
+    if pilot.app.size.width < 100:
+        await keys("enter")(pilot, yard)
+
+
+async def _fingerprint(pilot: Pilot[None], yard: Yard) -> None:
+    yard.script.known_key = False
+    await keys("3", "a", *"dione", "tab", *"ops@dione.lab")(pilot, yard)
+    await keys("ctrl+s")(pilot, yard)
+    assert FINGERPRINTS
+
+
+async def _wrong_form(pilot: Pilot[None], yard: Yard) -> None:
+    await keys("a", *"qwen3-32b", "tab", "tab", *"Qwen/Qwen3-32B", "tab", "tab", "tab")(pilot, yard)
+    await keys("0", "tab", "tab", "3", "ctrl+s")(pilot, yard)
+
+
+async def _delete(pilot: Pilot[None], yard: Yard) -> None:
+    await to_row(pilot, "qwen3-32b")
+    await keys("x")(pilot, yard)
+
+
+async def _logs(pilot: Pilot[None], yard: Yard) -> None:
+    await to_row(pilot, "qwen3-32b")
+    await keys("l", "slash", *"info", "enter")(pilot, yard)
+
+
+async def _hosts(pilot: Pilot[None], yard: Yard) -> None:
+    await keys("3", "home")(pilot, yard)
+    await keys("h")(pilot, yard)
+
+
+SCENES: dict[str, Steps] = {
+    "models": _card,
+    "search": keys("slash", *"qwen"),
+    "provider": keys("p"),
+    "add-model": _wrong_form,
+    "delete-model": _delete,
+    "deploy-options": keys("end", "up", "up", "up", "d"),
+    "deploy-plan": _plan,
+    "deploy-progress": _progress,
+    "servers": keys("2"),
+    "hosts": _hosts,
+    "add-host": _fingerprint,
+    "logs": _logs,
+    "chat": _chat,
+    "help": keys("question_mark"),
+    "palette": keys("ctrl+p"),
+}
+SIZES = {"": (120, 36), "-80x24": (80, 24)}
+
+
+async def picture(name: str, size: tuple[int, int]) -> str:
+    """One scene as SVG, with ids that don't change from run to run."""
+    with tempfile.TemporaryDirectory() as folder:
+        yard = Yard(settings=settings_in(Path(folder)), script=demo.script(), fill=demo.fill)
+        app = ModelyardApp(yard.settings, opener=yard.opener)
+        async with app.run_test(size=size) as pilot:
+            await start(pilot)
+            await until(pilot, lambda: bool(app.screen.query_one("#list").count))  # type: ignore[attr-defined]
+            await SCENES[name](pilot, yard)
+            app.clear_notifications()
+            await settle(pilot)
+            return re.sub(r"terminal-\d+", f"terminal-{name}", app.export_screenshot(title="Modelyard"))
+
+
+async def main(folder: Path, only: list[str]) -> None:
+    """Every scene in both sizes."""
+    for name in only or SCENES:
+        for suffix, size in SIZES.items():
+            (folder / f"{name}{suffix}.svg").write_text(await picture(name, size), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1] if len(sys.argv) > 1 else "screenshots"), sys.argv[2:]))

@@ -1,0 +1,68 @@
+"""Driving the screens as a person does: press, wait until the program is idle, look."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from textual.pilot import Pilot
+
+from tui.app import ModelyardApp
+
+_LONG = {"core", "logs", "deploy", "answer"}  # workers that end when the test lets them
+_DEADLINE_S = 10.0
+
+
+async def until(pilot: Pilot[None], true: Callable[[], bool], what: str = "") -> None:
+    """Wait until it is true; fail after ten seconds with what is on the screen."""
+    deadline = time.monotonic() + _DEADLINE_S
+    while not true():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"never came: {what or true}\n{screen_text(pilot)}")
+        await pilot.pause(0.01)
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    """Wait until no short work and no drawing is pending."""
+    calm = 0
+    while calm < 3:
+        await pilot.pause(0.02)
+        calm = 0 if _busy(pilot) else calm + 1
+
+
+def _busy(pilot: Pilot[None]) -> bool:
+    return any(worker.group not in _LONG and worker.is_running and _is_short(worker) for worker in pilot.app.workers)
+
+
+def _is_short(worker: Any) -> bool:
+    """A worker that waits for an answer in a dialog is not work."""
+    return not any("push_screen_wait" in str(frame) for frame in _stack(worker))
+
+
+def _stack(worker: Any) -> list[Any]:
+    task: asyncio.Task[Any] | None = worker._task
+    if task is None:
+        return []
+    names, coroutine = [], task.get_coro()
+    while coroutine is not None:
+        names.append(getattr(coroutine, "__qualname__", repr(coroutine)))
+        coroutine = getattr(coroutine, "cr_await", None)
+    return names
+
+
+async def start(pilot: Pilot[None]) -> None:
+    """Wait until the core is open and the first list is there."""
+    app = pilot.app
+    assert isinstance(app, ModelyardApp)
+    await until(pilot, lambda: app.yard is not None, "the core is open")
+    await settle(pilot)
+
+
+def screen_text(pilot: Pilot[None]) -> str:
+    """What is on the screen now, as lines of plain text."""
+    from textual.strip import Strip
+
+    strips: list[Strip] = pilot.app.screen._compositor.render_strips()
+    return "\n".join(strip.text.rstrip() for strip in strips)
