@@ -1,5 +1,6 @@
 #!/bin/sh
-# Process 1 of one test host: its own folders, users and name; then it only waits and reaps.
+# Process 1 of one test host: its own folders, users and name; then it only waits.
+# With SIGCHLD ignored the kernel reaps what is left to it.
 set -eu
 files=$1
 name=$2
@@ -12,5 +13,4 @@ done
 echo "$name" >/proc/sys/kernel/hostname
 mkdir -m 0755 /run/sshd /run/lock
 : >/run/booted
-trap '' CHLD
-exec sleep infinity
+exec env --ignore-signal=CHLD sleep infinity

@@ -15,7 +15,7 @@ import psutil
 from tests.fleet import network
 from tests.fleet.host import FleetHost
 from tests.fleet.machine import OTHER_PORT, Blueprint
-from tests.fleet.network import Network, network_lock
+from tests.fleet.network import BACK_CABLE, Network, network_lock
 from tests.fleet.shell import run, wait_until
 from tests.fleet.users import ACCOUNTS
 
@@ -65,7 +65,7 @@ class Fleet:
         if "inner" not in self._all:
             jump = self.bastion.name
             address = self.network.plug_behind("inner", jump)
-            self._boot([self._add("inner", address=address, jump=jump)])
+            self._boot([self._add("inner", address=address, cable=BACK_CABLE, jump=jump)])
         return self._all["inner"]
 
     def heal(self) -> None:
@@ -115,7 +115,7 @@ class Fleet:
         address = self.network.plug(name, number)
         return self._add(name, address=address, cable=self.network.cable(number), has_docker=has_docker)
 
-    def _add(self, name: str, *, address: str, cable: str = "", has_docker: bool = True, jump: str = "") -> FleetHost:
+    def _add(self, name: str, *, address: str, cable: str, has_docker: bool = True, jump: str = "") -> FleetHost:
         plan = Blueprint(
             name=name,
             address=address,
@@ -127,6 +127,7 @@ class Fleet:
             known_hosts=self.known_hosts,
             has_docker=has_docker,
             jump=jump,
+            jump_netns=self.network.namespace(jump) if jump else "",
         )
         host = FleetHost(plan=plan)
         host.prepare()
@@ -197,10 +198,11 @@ def _end_processes(space: str) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, 9)
-    wait_until(lambda: not any(_runs(pid) for pid in pids), what=f"the processes in {space} end")
+    wait_until(lambda: not any(is_running(pid) for pid in pids), what=f"the processes in {space} end")
 
 
-def _runs(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether a process is there and not only its exit status."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
 from tests.fleet.machine import Machine
-from tests.fleet.shell import run
+from tests.fleet.network import NETNS
+from tests.fleet.shell import attempt, run, wait_until
 
 _FILLER = ".filler"
+_KNOCK = """
+import contextlib, socket, sys
+with contextlib.suppress(ConnectionRefusedError):
+    socket.create_connection((sys.argv[1], 22), timeout=2)
+"""
 
 
 @dataclass(frozen=True)
@@ -42,8 +49,9 @@ class FleetHost(Machine):
         return self._broken(self.restore)
 
     def restore(self) -> None:
-        """Plug the network cable in again."""
+        """Plug the network cable in again and wait until packets pass."""
         self._link("up")
+        wait_until(self._is_reached, what=f"{self.name} is reached again")
 
     def kill_dockerd(self) -> Fault:
         """Kill the container engine; its socket stays and refuses, containers run on until it is back."""
@@ -121,19 +129,22 @@ class FleetHost(Machine):
 
     def heal(self) -> None:
         """Undo what is still broken, the last fault first."""
+        self.repair_power()
         while self._faults:
             self._faults.pop()()
-        self.repair_power()
 
     def _broken(self, repair: Callable[[], None]) -> Fault:
         self._faults.append(repair)
         return Fault(repair)
 
     def _link(self, state: str) -> None:
-        if self.plan.cable:
-            run("ip", "link", "set", self.plan.cable, state)
-        else:
-            run("ip", "-n", self.plan.netns, "link", "set", "eth0", state)
+        space = ("-n", self.plan.jump_netns) if self.plan.jump else ()
+        run("ip", *space, "link", "set", self.plan.cable, state)
+
+    def _is_reached(self) -> bool:
+        """Whether the other end of the cable gets an answer, be it a refusal."""
+        space = ("nsenter", f"--net={NETNS / self.plan.jump_netns}") if self.plan.jump else ()
+        return attempt((*space, sys.executable, "-c", _KNOCK, self.address)).returncode == 0
 
     def _restart_sshd(self) -> None:
         self.stop_sshd(sessions=True)

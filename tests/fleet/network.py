@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.fleet.shell import FleetError, run
 
 NETNS = Path("/run/netns")
+BACK_CABLE = "eth1"  # of the bastion
 _LOCK = Path("/run/lock/modelyard-fleet.lock")
 
 
@@ -105,8 +106,8 @@ class Network:
         """Make the namespace of a host whose only cable goes to the host `jump`; its address is returned."""
         space, jump_space = self.namespace(name), self.namespace(jump)
         run("ip", "netns", "add", space)
-        run("ip", "-n", jump_space, "link", "add", "eth1", "type", "veth", "peer", "name", "eth0", "netns", space)
-        _configure(jump_space, "eth1", str(self.back[1]))
+        run("ip", "-n", jump_space, "link", "add", BACK_CABLE, "type", "veth", "peer", "name", "eth0", "netns", space)
+        _configure(jump_space, BACK_CABLE, str(self.back[1]))
         address = str(self.back[10])
         _configure(space, "eth0", address)
         return address
