@@ -29,7 +29,7 @@ class NeedMore(Exception):
         self.at_least = at_least
 
 
-def refuse(what: str, *, cause: str = "The file is damaged, or made to exhaust its reader.") -> FileProblem:
+def refuse(what: str, *, cause: str = "The file is truncated, damaged, or made to exhaust its reader.") -> FileProblem:
     """A header that is not read any further."""
     return FileProblem(f"The header can't be right: {what}.", cause=cause, remedy="Copy or download the file again.")
 
