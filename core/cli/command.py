@@ -82,14 +82,43 @@ def _signals(task: asyncio.Task[Any], received: list[int]) -> Iterator[None]:
         task.cancel()
 
     loop = asyncio.get_running_loop()
-    wanted = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
-    for one in wanted:  # not SIGHUP under nohup
+    before = _heeded()
+    for one in before:
         loop.add_signal_handler(one, end, one)
     try:
         yield
     finally:
-        for one in wanted:
+        for one, handler in before.items():
             loop.remove_signal_handler(one)
+            signal.signal(one, handler)
+
+
+def _heeded() -> dict[int, Any]:
+    """The signals that end the program in good order, and how they are handled now; not SIGHUP under nohup."""
+    import signal
+
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+    return {int(one): handler for one, handler in handlers.items() if handler is not signal.SIG_IGN}
+
+
+@contextmanager
+def signals_raise() -> Iterator[None]:
+    """Outside of `run` too, SIGTERM and SIGHUP unwind the program instead of ending it on the spot."""
+    import signal
+
+    from core.cli.diagnostics import Terminated
+
+    def end(signum: int, _frame: object) -> None:
+        raise Terminated(signum)
+
+    before = _heeded()
+    for one in before:
+        signal.signal(one, end)
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _command(name: str, function: Callable[..., Any], callback: Callable[..., int | None]) -> click.Command:

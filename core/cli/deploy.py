@@ -190,13 +190,13 @@ async def _consent(out: Output, made: Plan, *, yes: bool) -> bool:
     return await ask.confirm("Deploy all the same?", json=out.json)
 
 
-async def render(out: Output, events: AsyncIterator[Event]) -> None:
-    """One operation's events: NDJSON for scripts, progress on standard error for people."""
+async def render(out: Output, events: AsyncIterator[Event], *, quiet: bool = False) -> None:
+    """One operation's events: NDJSON for scripts unless `quiet`, progress on standard error for people."""
     reporter = Reporter(silent=out.json)
     try:
         async with aclosing(events) as stream:  # type: ignore[type-var]
             async for event in stream:
-                if out.json:
+                if out.json and not quiet:
                     out.event(event.as_dict())
                 elif text := _news(event):
                     reporter.step(text)

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 FAILED, USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 
 
-class Terminated(BaseException):
-    """A signal asked the program to end; `signum` decides the exit code, 128 and more."""
+class Terminated(SystemExit):
+    """A signal asked the program to end; the exit code is 128 and its number. Passes through event loops."""
 
     def __init__(self, signum: int) -> None:
-        super().__init__(signum)
+        super().__init__(128 + signum)
         self.signum = signum
 
 
@@ -77,6 +77,8 @@ def _explain(error: Exception, *, json: bool) -> int:
         if isinstance(error, click.Abort):
             _tell(json, "Interrupted", "interrupted")
             return INTERRUPTED
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            return _no_command(error, json=json)
         if isinstance(error, click.ClickException):
             return report(_usage(error), json=json)
     return report(_unexpected(error), json=json)
@@ -92,6 +94,15 @@ def report(error: ModelyardError, *, json: bool) -> int:
         if text:
             notice(f"{label}: {text}")
     return error.exit_code
+
+
+def _no_command(error: Exception, *, json: bool) -> int:
+    """A group without a command shows its help, as an error: a script that does it has forgotten something."""
+    if json:
+        _tell(json, "UsageError", "A command is missing.")
+    else:
+        _write(error.format_message())  # type: ignore[attr-defined]
+    return USAGE
 
 
 def _usage(error: Exception) -> ModelyardError:
