@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,7 @@ class Connection(Protocol):
             CommandFailed: `check` is set and the exit status is not 0, or the time ran out.
         """
 
-    def stream(self, argv: Sequence[str], *, stdin: bytes | None = None) -> AsyncIterator[str]:
+    def stream(self, argv: Sequence[str], *, stdin: bytes | None = None) -> AsyncGenerator[str, None]:
         """Lines of a long-lived command; ending the iteration ends the command."""
 
     async def read(self, path: str, *, offset: int = 0, length: int) -> bytes:
@@ -108,5 +108,5 @@ class Connection(Protocol):
     def open_port(self, port: int, *, local_port: int = 0) -> AbstractAsyncContextManager[int]:
         """A TCP port on this machine's loopback that reaches `port` on the host's, while the context lasts."""
 
-    def copy_to(self, source: Path, target: str) -> AsyncIterator[CopyProgress]:
+    def copy_to(self, source: Path, target: str) -> AsyncGenerator[CopyProgress, None]:
         """Copy a file or folder here to `target` there; resumes what an earlier copy left."""

@@ -7,7 +7,7 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -63,7 +63,7 @@ class LocalConnection:
             raise self._failed(argv, output)
         return done
 
-    async def stream(self, argv: Sequence[str], *, stdin: bytes | None = None) -> AsyncIterator[str]:
+    async def stream(self, argv: Sequence[str], *, stdin: bytes | None = None) -> AsyncGenerator[str, None]:
         source = lines(argv, stdin=stdin)
         try:
             async with aclosing(source):
@@ -123,7 +123,7 @@ class LocalConnection:
         async with relay(dial, local_port=local_port) as listening:
             yield listening
 
-    async def copy_to(self, source: Path, target: str) -> AsyncIterator[CopyProgress]:
+    async def copy_to(self, source: Path, target: str) -> AsyncGenerator[CopyProgress, None]:
         async with aclosing(local_copy.copy(source, Path(target), pool=self._pool, host=self.name)) as reports:
             async for report in reports:
                 yield report

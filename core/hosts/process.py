@@ -114,7 +114,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             os.killpg(process.pid, number)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), _GRACE_S)
-            return
+            break
+    vars(process)["_transport"].close()  # a full pipe would stay open until the loop is gone; asyncio has no other way
 
 
 async def start(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import posixpath
 import shlex
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,16 +29,12 @@ _FILES_S = 30.0
 _REFUSAL_HOLDS_S = 60.0
 _NEVER_STARTED = ("UNKNOWN port 65535", "Control socket connect", "Session open refused")
 
-# Ends "$@" when the connection to its starter ends; its own stdin is the first "$1" bytes.
+# Runs "$@" with the first "$1" bytes of stdin as its own, and ends it when the connection to its starter ends:
+# then stdin ends, and with it the left side's cat. The left side says its number first, to be ended in time.
 _WATCHED = """
 n=$1; shift; exec 3<&0
-if [ "$n" -gt 0 ]; then head -c "$n" <&3 | "$@" 3<&- & else "$@" </dev/null 3<&- & fi
-p=$!
-{ cat <&3 >/dev/null; kill $p; } >/dev/null 2>&1 &
-w=$!
-wait $p; s=$?
-kill $w 2>/dev/null
-exit $s
+{ sh -c 'echo $PPID'; head -c "$n" <&3; exec >/dev/null; cat <&3; kill -TERM 0; } 2>/dev/null |
+{ read -r w; "$@" 3<&-; s=$?; kill -PIPE $w; exit $s; }
 """
 
 
@@ -94,7 +90,7 @@ class SshConnection:
             raise self._failed(argv, output)
         return done
 
-    async def stream(self, argv: Sequence[str], *, stdin: bytes | None = None) -> AsyncIterator[str]:
+    async def stream(self, argv: Sequence[str], *, stdin: bytes | None = None) -> AsyncGenerator[str, None]:
         watched = remote.script(_WATCHED, str(len(stdin or b"")), *argv)
         async with self._slots:
             await self.connect()
@@ -163,7 +159,7 @@ class SshConnection:
         async with relay(dial, local_port=local_port) as listening:
             yield listening
 
-    async def copy_to(self, source: Path, target: str) -> AsyncIterator[CopyProgress]:
+    async def copy_to(self, source: Path, target: str) -> AsyncGenerator[CopyProgress, None]:
         measured = await asyncio.to_thread(copying.measure, source)
         await self._prepare(measured, target)
         async with self._slots:
