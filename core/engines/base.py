@@ -56,6 +56,7 @@ class Engine(Protocol):
 
     name: EngineName
     label: str  # for people: "vLLM"
+    program: str  # its word in `Launch.argv`: first, or after the shell that reads the API key
     container_port: int
     health_path: str
     metrics_path: str
@@ -70,6 +71,9 @@ class Engine(Protocol):
 
     def check_options(self, options: DeployOptions) -> dict[str, str]:
         """Problems by option name (empty: fine): values out of range, flags that the engine has dropped."""
+
+    def named_flags(self, options: DeployOptions) -> dict[str, str]:
+        """The extra flags by their long names without dashes: `-ctk` and `cache-type-k` are the same."""
 
     def phase(self, line: str) -> str | None:
         """What a log line says the engine is at ("loading weights 25 %"), or None."""

@@ -22,17 +22,13 @@ def named(extra: Mapping[str, str], aliases: Mapping[str, str]) -> dict[str, str
     return {flag_name(flag, aliases): value for flag, value in extra.items()}
 
 
-def written(extra: Mapping[str, str], aliases: Mapping[str, str]) -> Iterator[str]:
-    """The words of the command line; a value of "" gives a bare flag, one that begins with a dash is joined by `=`."""
+def written(extra: Mapping[str, str], aliases: Mapping[str, str], *, join: bool = False) -> Iterator[str]:
+    """The words of the command line; a value of "" gives a bare flag, `join` writes `--flag=value`."""
     for flag, value in named(extra, aliases).items():
-        if value.startswith("-") and not _is_number(value):
+        if join and value:
             yield f"--{flag}={value}"
         else:
             yield from (f"--{flag}", value) if value else (f"--{flag}",)
-
-
-def _is_number(value: str) -> bool:
-    return re.fullmatch(r"-\d+(\.\d+)?", value) is not None
 
 
 def problems_of(

@@ -196,7 +196,8 @@ _RULES: tuple[Rule, ...] = (
         "Use a smaller quantization or context, or another host.",
     ),
     Rule(
-        r"no CUDA-capable device|failed to initialize CUDA|CUDA driver version is insufficient|libcuda\.so\.1: cannot open",
+        r"no CUDA-capable device|failed to initialize CUDA|CUDA driver version is insufficient"
+        r"|libcuda\.so\.1: cannot open",
         "No usable CUDA: the GPU or its driver can't be reached.",
         "Run nvidia-smi on the host; use an image for its CUDA version, or the image without CUDA.",
     ),
@@ -252,6 +253,9 @@ class LlamaCpp:
         if options.trust_remote_code:
             found["trust_remote_code"] = "means nothing to llama.cpp, which runs no code of models"
         return found | flags.problems_of(options.extra, _ALIASES, ours=_OURS, gone=_GONE)
+
+    def named_flags(self, options: DeployOptions) -> dict[str, str]:
+        return flags.named(options.extra, _ALIASES)
 
     def phase(self, line: str) -> str | None:
         for pattern, phase in _PHASES:

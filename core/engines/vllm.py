@@ -149,6 +149,9 @@ class Vllm:
                 found[flag] = _NEVER[value]
         return found
 
+    def named_flags(self, options: DeployOptions) -> dict[str, str]:
+        return flags.named(options.extra, _ALIASES)
+
     def phase(self, line: str) -> str | None:
         for pattern, phase in _PHASES:
             if match := pattern.search(line):
@@ -174,4 +177,4 @@ def _arguments(request: LaunchRequest) -> Iterator[str]:
         yield "--trust-remote-code"
     yield from ("--disable-access-log-for-endpoints", "/health,/metrics")
     yield from _TASK_FLAGS.get(request.task, ())
-    yield from flags.written(options.extra, _ALIASES)
+    yield from flags.written(options.extra, _ALIASES, join=True)

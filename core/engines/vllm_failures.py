@@ -95,7 +95,8 @@ RULES: tuple[Rule, ...] = (
         lambda _: {"dtype": "float16"},
     ),
     Rule(
-        r"Total number of attention heads \((?P<heads>\d+)\) must be divisible by tensor parallel size \((?P<size>\d+)\)",
+        r"Total number of attention heads \((?P<heads>\d+)\) must be divisible by tensor parallel size"
+        r" \((?P<size>\d+)\)",
         "The model's {heads} attention heads can't be split over {size} GPUs.",
         "Use a --tensor-parallel-size that divides the number of heads.",
         _divisor,
