@@ -40,6 +40,7 @@ class Modelyard:
         await asyncio.to_thread(_import_parts)
         from core.chat import ChatService
         from core.db import Database
+        from core.deploy.access import ServerAccess
         from core.deploy.runtimes import Runtimes
         from core.deploy.service import DeployService
         from core.hosts.service import HostService
@@ -53,7 +54,8 @@ class Modelyard:
         await registry.ensure_local_host(models_dir=str(settings.models_dir))
         hosts = HostService(settings, registry, bus)
         runtimes = Runtimes(settings, hosts)
-        deploys = DeployService(settings, registry, hosts, runtimes, bus)
+        access = ServerAccess(registry, hosts, runtimes)
+        deploys = DeployService(settings, registry, hosts, runtimes, bus, access)
         try:
             yield cls(
                 settings=settings,
@@ -61,7 +63,7 @@ class Modelyard:
                 registry=registry,
                 hosts=hosts,
                 deploys=deploys,
-                chat=ChatService(registry, hosts, runtimes),
+                chat=ChatService(registry, access),
             )
         finally:
             await runtimes.close()

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from core.deploy.health import http_client
-from core.engines.base import API_KEY_FILE
-from core.errors import ModelyardError, NotAllowed, NotFound
-from core.registry.values import RuntimeName, ServerStatus
+from core.errors import ModelyardError, NotAllowed
+from core.registry.values import ServerStatus
 from core.text import clean_line
 
 if TYPE_CHECKING:
-    from core.deploy.runtimes import Runtimes
-    from core.hosts.service import HostService
+    from core.deploy.access import ServerAccess
     from core.registry.records import Model, Server
     from core.registry.store import Registry
 
@@ -50,10 +47,9 @@ class ChatDone:
 class ChatService:
     """Finds where a model answers and streams from there."""
 
-    def __init__(self, registry: Registry, hosts: HostService, runtimes: Runtimes) -> None:
+    def __init__(self, registry: Registry, access: ServerAccess) -> None:
         self._registry = registry
-        self._hosts = hosts
-        self._runtimes = runtimes
+        self._access = access
 
     async def ask(
         self,
@@ -88,24 +84,13 @@ class ChatService:
         server = await self._running_server(model)
         if server is None and not model.endpoint:
             raise NotAllowed(f"{model.name} is not running anywhere.", remedy=f"modelyard deploy {model.name} --host …")
-        client = await self._server_client(server) if server else _endpoint_client(model)
+        client = await self._access.client(server, timeout_s=_SILENCE_S) if server else _endpoint_client(model)
         async with client:
             yield client, server.served_name if server else model.model_id
 
     async def _running_server(self, model: Model) -> Server | None:
         servers = await self._registry.servers(model_id=model.id)
         return next((server for server in servers if server.status == ServerStatus.RUNNING), None)
-
-    async def _server_client(self, server: Server) -> httpx.AsyncClient:
-        host = await self._registry.get_host(server.host_id)
-        client = await http_client(self._hosts.connection(host), server.port or 0, timeout_s=_SILENCE_S)
-        runtime = self._runtimes.get(host, RuntimeName(server.runtime))
-        try:
-            key = await runtime.read_file(server.container_id, API_KEY_FILE)
-        except NotFound:
-            return client  # deployed without a key
-        client.headers["Authorization"] = f"Bearer {key.decode().strip()}"
-        return client
 
 
 def _endpoint_client(model: Model) -> httpx.AsyncClient:

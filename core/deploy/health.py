@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from core.errors import ModelyardError
 from core.text import clean_line
 
 if TYPE_CHECKING:
@@ -45,3 +46,19 @@ async def ask(connection: Connection, port: int, path: str) -> Health:
     if response.is_success:
         return Health(ok=True)
     return Health(ok=False, detail=clean_line(response.text[:200]))
+
+
+async def read_text(client: httpx.AsyncClient, path: str) -> str:
+    """The body of a GET.
+
+    Raises:
+        ModelyardError: no answer, or a refusal.
+    """
+    try:
+        response = await client.get(path)
+        response.raise_for_status()
+    except httpx.HTTPError as error:
+        raise ModelyardError(
+            f"The server did not tell {path}.", cause=clean_line(str(error)), remedy="Look at its log."
+        ) from error
+    return response.text

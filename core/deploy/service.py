@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 from core.deploy import lease
 from core.deploy.actions import actions
+from core.deploy.health import read_text
 from core.deploy.lifecycle import Trigger
 from core.deploy.plan import Planner
 from core.deploy.reconcile import Reconciler
 from core.deploy.starter import Starter
 from core.deploy.tracker import Tracker
 from core.deploy.watch import Watcher
+from core.engines import engine_named
 from core.engines.base import API_KEY_FILE
-from core.errors import ModelyardError, NeedsConfirmation, NotFound, PlanRefused, Refused
-from core.events import Event, EventBus, LogLine, Progress, now
+from core.errors import ModelyardError, NeedsConfirmation, NotAllowed, NotFound, PlanRefused, Refused
+from core.events import Event, EventBus, LogLine, Progress, ServerChanged, now
 from core.findings import Severity
 from core.registry.records import Deployment, Server
 from core.registry.values import ACTIVE, Action, DeployOptions, EngineName, RuntimeName, ServerStatus
@@ -26,6 +28,7 @@ from core.runtimes.labels import DEPLOYMENT, SPEC, spec_hash
 from core.text import clean_line
 
 if TYPE_CHECKING:
+    from core.deploy.access import ServerAccess
     from core.deploy.runtimes import Runtimes
     from core.deploy.values import Plan
     from core.hosts.service import HostService
@@ -35,16 +38,26 @@ if TYPE_CHECKING:
     from core.settings import Settings
 
 
+_METRICS_S = 10.0
+
+
 class DeployService:
     """One way in to everything that changes or shows servers."""
 
     def __init__(
-        self, settings: Settings, registry: Registry, hosts: HostService, runtimes: Runtimes, bus: EventBus
+        self,
+        settings: Settings,
+        registry: Registry,
+        hosts: HostService,
+        runtimes: Runtimes,
+        bus: EventBus,
+        access: ServerAccess,
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._hosts = hosts
         self._runtimes = runtimes
+        self._access = access
         self._tracker = Tracker(registry, bus)
         self._starter = Starter(settings, self._tracker)
         self._planner = Planner(registry, hosts, runtimes)
@@ -196,6 +209,18 @@ class DeployService:
         async for stream, line in runtime.logs(server.container_id or server.container_name, tail=tail, follow=follow):
             yield LogLine(server_id=server.id, line=line, stream=stream)
 
+    async def metrics(self, ref: str) -> str:
+        """What a running server counts (L10), as the engine's own Prometheus text.
+
+        Raises:
+            NotAllowed: it is not running. ModelyardError: it does not tell.
+        """
+        server = await self._registry.get_server(ref)
+        if server.status != ServerStatus.RUNNING:
+            raise NotAllowed(f"{server.model_name} is {server.status}: it counts nothing.")
+        async with await self._access.client(server, timeout_s=_METRICS_S) as client:
+            return await read_text(client, engine_named(server.server_type).metrics_path)
+
     async def reconcile(self, host: str | None = None) -> list[Server]:
         """Ask the hosts and bring the registry in line (L4); hosts that don't answer are marked, not raised."""
         return await self._reconciler.all(only=host)
@@ -245,7 +270,7 @@ class DeployService:
         async for done, total in runtime.pull(plan.image):
             yield Progress(task=server.id, text=f"pulling {plan.image}", done=done, total=total, unit="bytes")
 
-    async def _launch(self, plan: Plan, server: Server, runtime: Runtime) -> tuple[Server, Event | None]:
+    async def _launch(self, plan: Plan, server: Server, runtime: Runtime) -> tuple[Server, ServerChanged | None]:
         previous = await runtime.inspect(plan.spec.name)
         if previous is not None:
             await runtime.remove(previous.id)  # refuses what is not ours
@@ -256,7 +281,7 @@ class DeployService:
         await runtime.start(created)
         return await self._started(server, created)
 
-    async def _started(self, server: Server, container_id: str) -> tuple[Server, Event | None]:
+    async def _started(self, server: Server, container_id: str) -> tuple[Server, ServerChanged | None]:
         return await self._tracker.move(
             server, Trigger.UP, container_id=container_id, started_at=now(), stopped_at=None
         )
