@@ -55,7 +55,7 @@ class Modelyard:
         hosts = HostService(settings, registry, bus)
         runtimes = Runtimes(settings, hosts)
         access = ServerAccess(registry, hosts, runtimes)
-        deploys = DeployService(settings, registry, hosts, runtimes, bus, access)
+        deploys = DeployService(settings, registry, hosts, runtimes, bus=bus, access=access)
         try:
             yield cls(
                 settings=settings,

@@ -50,6 +50,7 @@ class DeployService:
         registry: Registry,
         hosts: HostService,
         runtimes: Runtimes,
+        *,
         bus: EventBus,
         access: ServerAccess,
     ) -> None:
