@@ -17,7 +17,7 @@ from core.registry.values import ServerStatus
 from core.text import clean_line
 from tui.bridge import CoreEvent, Opener, WatchFailed, YardFailed, YardOpened, live, open_yard
 from tui.keys import bindings
-from tui.theme import MODELYARD
+from tui.theme import MODELYARD, plain_tones
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -80,6 +80,11 @@ class ModelyardApp(App[None]):
         self._core: Worker[None] | None = None
         self.register_theme(MODELYARD)
         self.theme = settings.theme if settings.theme in self.available_themes else MODELYARD.name
+
+    def get_css_variables(self) -> dict[str, str]:
+        """The theme's, and two greys that text can take, which Textual's own muted colours are not."""
+        variables = super().get_css_variables()
+        return {**variables, **plain_tones(variables)}
 
     def on_mount(self) -> None:
         self.animation_level = "none"

@@ -12,6 +12,7 @@ from core.registry.values import ServerStatus
 from core.text import clean_block, clean_line
 
 if TYPE_CHECKING:
+    from core.errors import ModelyardError
     from core.registry.records import Server
 
 NOTHING = "-"
@@ -51,7 +52,7 @@ TONES = {
     "busy": "$text-accent",
     "warn": "$text-warning",
     "bad": "$text-error",
-    "dim": "$text-muted",
+    "dim": "$quiet",
     "": "",
 }
 
@@ -79,29 +80,47 @@ def toned(text: object, tone: str) -> Content:
     return Content.styled(clean_block(str(text)), TONES[tone])
 
 
-def pairs(rows: list[tuple[str, Content | str]], *, width: int = 12) -> Content:
-    """Labels and values, one pair a line, the values aligned; values that are empty are left out."""
+def pairs(rows: list[tuple[str, Content | str]], room: int, *, width: int = 12) -> Content:
+    """Labels and values, the values aligned and wrapped within `room` cells; values that are empty are left out."""
     shown = [(label, Content(clean_block(v)) if isinstance(v, str) else v) for label, v in rows if str(v)]
-    indent = "\n" + " " * width
-    lines = [
-        Content.assemble((label.ljust(width), "$text-muted"), Content(indent).join(value.split("\n", allow_blank=True)))
-        for label, value in shown
-    ]
-    return Content("\n").join(lines)
+    return Content("\n").join(_pair(label, value, room, width) for label, value in shown)
 
 
-def findings(found: list[Finding]) -> Content:
+def _pair(label: str, value: Content, room: int, width: int) -> Content:
+    """One word that is too long for its column, such as a URL, stands whole on a line of its own."""
+    head = Content.styled(label.ljust(width), "$quiet")
+    if value.cell_length > room - width and " " not in value.plain:
+        return Content.assemble(head, "\n", hanging(Content("  "), value, room))
+    return hanging(head, value, room)
+
+
+def hanging(head: Content, body: Content, room: int) -> Content:
+    """`body` wrapped beside `head`, its further lines indented to where it begins."""
+    width = head.cell_length
+    parts = [part for whole in body.split("\n", allow_blank=True) for part in whole.wrap(max(8, room - width))]
+    return head + Content("\n" + " " * width).join(part.rstrip() for part in parts)
+
+
+def findings(found: list[Finding], room: int) -> Content:
     """Each finding with mark, word, reason and remedy."""
     width = max((len(SEVERITY_MARKS[f.severity].text) for f in found), default=0) + 2
-    return Content("\n").join(_finding(finding, width) for finding in found)
+    return Content("\n").join(_finding(finding, width, room) for finding in found)
 
 
-def _finding(finding: Finding, width: int) -> Content:
+def _finding(finding: Finding, width: int, room: int) -> Content:
     mark = SEVERITY_MARKS[finding.severity]
-    parts = [toned(mark.text.ljust(width), mark.tone), line(finding.reason)]
-    if finding.remedy:
-        parts += [Content("\n" + " " * width), toned(f"→ {clean_line(finding.remedy)}", "dim")]
-    return Content.assemble(*parts)
+    text = hanging(toned(mark.text.ljust(width), mark.tone), line(finding.reason), room)
+    if not finding.remedy:
+        return text
+    remedy = hanging(toned(" " * width + "→ ", "dim"), toned(clean_line(finding.remedy), "dim"), room)
+    return Content.assemble(text, "\n", remedy)
+
+
+def problem(error: ModelyardError, room: int) -> Content:
+    """What went wrong, the cause, what to do."""
+    rows = pairs([("Cause", error.cause), ("What to do", error.remedy)], room)
+    title = hanging(toned("✗ ", "bad"), block(error.message), room)
+    return Content("\n").join(part for part in (title, rows) if part.plain)
 
 
 def size(count: int | None) -> str:
@@ -117,8 +136,13 @@ def size(count: int | None) -> str:
 
 
 def tokens(count: int) -> str:
-    """A count of tokens, with thin groups: `131 072`."""
+    """A count of tokens in groups: `131 072`."""
     return f"{count:,}".replace(",", " ")
+
+
+def short_tokens(count: int) -> str:
+    """The same in seven cells at most: `131 072`, `1.05M`."""
+    return tokens(count) if count < 1_000_000 else f"{count / 1_000_000:.3g}M"
 
 
 def uptime(seconds: float | None) -> str:

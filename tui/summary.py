@@ -12,7 +12,7 @@ from tui.show import STATUS_MARKS, UNREACHABLE, Mark, plural, toned
 if TYPE_CHECKING:
     from core.app import Modelyard
 
-_SHOWN = (ServerStatus.RUNNING, ServerStatus.LOADING, ServerStatus.STARTING, ServerStatus.FAILED)
+_SHOWN = (ServerStatus.FAILED, ServerStatus.RUNNING, ServerStatus.LOADING, ServerStatus.STARTING)
 
 
 async def summarise(yard: Modelyard) -> Content:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from textual.color import Color
 from textual.theme import Theme
 
 MODELYARD = Theme(
@@ -31,3 +34,12 @@ MODELYARD = Theme(
         "scrollbar-corner-color": "#131a21",
     },
 )
+
+
+def plain_tones(variables: Mapping[str, str]) -> dict[str, str]:
+    """`quiet` and `faint`, between the theme's text and its background; a terminal's own colours have one grey."""
+    foreground, background = variables["foreground"], variables["background"]
+    if "ansi" in foreground or "ansi" in background:
+        return {"quiet": "ansi_bright_black", "faint": "ansi_bright_black"}
+    text, ground = Color.parse(foreground), Color.parse(background)
+    return {"quiet": ground.blend(text, 0.6).hex, "faint": ground.blend(text, 0.38).hex}

@@ -122,7 +122,13 @@ async def picture(name: str, size: tuple[int, int]) -> str:
             await SCENES[name](pilot, yard)
             app.clear_notifications()
             await settle(pilot)
-            return re.sub(r"terminal-\d+", f"terminal-{name}", app.export_screenshot(title="Modelyard"))
+            return _stable(app.export_screenshot(title="Modelyard"), name)
+
+
+def _stable(svg: str, name: str) -> str:
+    """The same ids in every run, and blanks kept by every viewer."""
+    named = re.sub(r"terminal-\d+", f"terminal-{name}", svg)
+    return named.replace("<svg class", '<svg xml:space="preserve" class', 1)
 
 
 async def main(folder: Path, only: list[str]) -> None:

@@ -125,7 +125,7 @@ class ChatDialog(Dialog[None]):
         )
 
     def _say_speed(self, text: str) -> None:
-        self.query_one("#chat-speed", Plain).show(Content.styled(text, "$text-muted"))
+        self.query_one("#chat-speed", Plain).show(Content.styled(text, "$quiet"))
 
     def _say_error(self, error: ModelyardError) -> None:
         self.messages.pop()

@@ -20,8 +20,8 @@ from tui.modals.deploy_options import OptionsForm
 from tui.modals.deploy_progress import ProgressPane
 from tui.modals.dialog import Dialog, button
 from tui.modals.plan_text import plan_text
-from tui.show import block, line, pairs, plural, toned
-from tui.widgets.plain import Plain
+from tui.show import line, plural, problem, toned
+from tui.widgets.plain import Flow, Plain
 from tui.widgets.spinner import Spinner
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ class DeployDialog(Dialog[None]):
             with VerticalScroll(id="options", classes="fields", can_focus=False):
                 yield OptionsForm(self._model)
             with VerticalScroll(id="plan", classes="fields"):
-                yield Plain(id="plan-text")
+                yield Flow(id="plan-text")
             with Vertical(id="progress"):
                 yield ProgressPane(self._yard)
         with Horizontal(id="outcome-line"):
             yield Spinner()
-            yield Plain(id="outcome")
+            yield Flow(id="outcome")
         yield Horizontal(id="buttons")
 
     async def on_mount(self) -> None:
@@ -76,7 +76,7 @@ class DeployDialog(Dialog[None]):
     async def _go_to(self, step: str) -> None:
         self.query_one(ContentSwitcher).current = step
         names = [
-            Content.styled(f"{number} {title}", "bold underline $text-primary" if name == step else "$text-disabled")
+            Content.styled(f"{number} {title}", "bold underline $text-primary" if name == step else "$faint")
             for number, (name, title) in enumerate(_TITLES.items(), start=1)
         ]
         self.query_one("#deploy-step", Plain).show(Content("  ").join(names))
@@ -130,7 +130,7 @@ class DeployDialog(Dialog[None]):
             spinner.stop()
 
     async def _show_plan(self, plan: Plan) -> None:
-        self.query_one("#plan-text", Plain).show(plan_text(plan))
+        self.query_one("#plan-text", Flow).flow(lambda room: plan_text(plan, room))
         self.query_one("#plan", VerticalScroll).scroll_home(animate=False)
         self._say("", "dim")
         errors = plan.of(Severity.ERROR)
@@ -196,9 +196,7 @@ class DeployDialog(Dialog[None]):
             await pane.stop()
 
     def _show_error(self, error: ModelyardError) -> None:
-        rows = pairs([("Cause", error.cause), ("What to do", error.remedy)])
-        title = toned("✗ ", "bad") + block(error.message)
-        self.query_one("#outcome", Plain).show(title + "\n" + rows if rows.plain else title)
+        self.query_one("#outcome", Flow).flow(lambda room: problem(error, room))
 
     def _say(self, text: str, tone: str) -> None:
-        self.query_one("#outcome", Plain).show(toned(text, tone))
+        self.query_one("#outcome", Flow).flow(lambda _: toned(text, tone))

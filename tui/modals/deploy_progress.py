@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -15,15 +16,18 @@ from core.errors import ModelyardError
 from core.events import Event, LogLine, Progress, ServerChanged
 from core.registry.values import ServerStatus
 from tui.operations import closing, finish
-from tui.show import NO_SERVER, STATUS_MARKS, block, line, pairs, size, toned
+from tui.show import NO_SERVER, STATUS_MARKS, hanging, line, problem, size, toned
 from tui.widgets.line_view import LineView
-from tui.widgets.plain import Plain
+from tui.widgets.plain import Flow, Plain
 from tui.widgets.spinner import Spinner
 
 if TYPE_CHECKING:
     from core.app import Modelyard
     from core.deploy.values import Plan
     from tui.app import ModelyardApp
+
+
+Lay = Callable[[int], Content]
 
 
 class ProgressPane(Vertical):
@@ -42,12 +46,12 @@ class ProgressPane(Vertical):
         self._plan: Plan | None = None
         self._server_id = ""
         self._began = 0.0
-        self._phases: list[tuple[float, Content]] = []
+        self._phases: list[tuple[float, Lay]] = []
         self._now = Content()
         self._work: Worker[None] | None = None
 
     def compose(self) -> ComposeResult:
-        yield Plain(id="phases")
+        yield Flow(id="phases")
         with Horizontal(id="now"):
             yield Spinner()
             yield Plain(id="now-text")
@@ -65,7 +69,7 @@ class ProgressPane(Vertical):
         """Deploy, and show what happens until it runs or fails."""
         self._plan, self._began, self._phases = plan, monotonic(), []
         self.query_one(LineView).clear()
-        self.query_one("#phases", Plain).show("")
+        self.query_one(Flow).flow(lambda _: Content())
         self._say_now("Beginning…")
         self.query_one(Spinner).start()
         self._work = cast("ModelyardApp", self.app).guard(self._deploy(plan), group="deploy")
@@ -78,7 +82,8 @@ class ProgressPane(Vertical):
                     self._take(event)
                     running = running or (isinstance(event, ServerChanged) and event.after == ServerStatus.RUNNING)
         except ModelyardError as error:
-            self._add(_failure(error))
+            failed = error
+            self._add(lambda room: problem(failed, room))
         self._end(running=running)
 
     def _end(self, *, running: bool) -> None:
@@ -102,10 +107,16 @@ class ProgressPane(Vertical):
             case LogLine():
                 self.query_one(LineView).write([event.line])
 
-    def _add(self, text: Content) -> None:
-        self._phases.append((monotonic() - self._began, text))
-        lines = [Content.assemble((f"{seconds:6.1f} s  ", "$text-muted"), said) for seconds, said in self._phases]
-        self.query_one("#phases", Plain).show(Content("\n").join(lines))
+    def _add(self, lay: Lay | Content) -> None:
+        made: Lay = (lambda _: lay) if isinstance(lay, Content) else lay
+        self._phases.append((monotonic() - self._began, made))
+        self.query_one(Flow).flow(self._lay_phases)
+
+    def _lay_phases(self, room: int) -> Content:
+        heads = [Content.styled(f"{seconds:6.1f} s  ", "$quiet") for seconds, _ in self._phases]
+        width = room - max((head.cell_length for head in heads), default=0)
+        lines = [hanging(head, lay(width), room) for head, (_, lay) in zip(heads, self._phases, strict=True)]
+        return Content("\n").join(lines)
 
     def _say_now(self, text: str) -> None:
         self.query_one("#now-text", Plain).show(line(text))
@@ -131,9 +142,3 @@ def _progress(event: Progress) -> str:
     if event.total:
         return f"{event.text}  {100 * event.done // event.total}%"
     return event.text
-
-
-def _failure(error: ModelyardError) -> Content:
-    rows = pairs([("Cause", error.cause), ("What to do", error.remedy)])
-    title = toned("✗ ", "bad") + block(error.message)
-    return Content.assemble(title, "\n", rows) if rows.plain else title

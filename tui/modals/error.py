@@ -16,7 +16,7 @@ from core.errors import ModelyardError, PlanRefused
 from tui.keys import bindings
 from tui.modals.dialog import Dialog, button
 from tui.show import block, pairs, toned
-from tui.widgets.plain import Plain
+from tui.widgets.plain import Flow, Plain
 
 
 class ErrorDialog(Dialog[None]):
@@ -34,15 +34,18 @@ class ErrorDialog(Dialog[None]):
         with VerticalScroll(classes="fields"):
             yield Plain(Content.assemble(toned("✗ ", "bad"), block(self.error.message).stylize("bold")))
             yield Plain()
-            yield Plain(self._rest())
+            yield Flow(id="rest")
         with Horizontal(id="buttons"):
             yield button("Close", "close")
 
-    def _rest(self) -> Content:
+    def on_mount(self) -> None:
+        self.query_one(Flow).flow(self._rest)
+
+    def _rest(self, room: int) -> Content:
         rows: list[tuple[str, Content | str]] = [("Cause", self.error.cause), ("What to do", self.error.remedy)]
         if isinstance(self.error, PlanRefused):
             rows += [(str(found.get("severity", "")), str(found.get("reason", ""))) for found in self.error.findings]
-        return pairs(rows)
+        return pairs(rows, room)
 
     @on(Button.Pressed)
     def action_submit(self) -> None:

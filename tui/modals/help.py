@@ -39,7 +39,7 @@ class HelpDialog(Dialog[None]):
             shown = key.shown(self.modelyard.keymap).ljust(_KEY_WIDTH)
             lines.append(Content.assemble(("  " + shown, "bold"), key.help))
             if key.needs:
-                lines.append(Content.styled(" " * (_KEY_WIDTH + 2) + f"not when {key.needs}", "$text-muted"))
+                lines.append(Content.styled(" " * (_KEY_WIDTH + 2) + f"not when {key.needs}", "$quiet"))
         return Content("\n").join(lines)
 
     def action_submit(self) -> None:

@@ -15,9 +15,9 @@ from core.errors import HostKeyUnknown, InvalidInput, ModelyardError
 from tui.keys import bindings
 from tui.modals.dialog import Dialog, button
 from tui.modals.fingerprint import FingerprintDialog
-from tui.show import pairs, toned
+from tui.show import problem, toned
 from tui.widgets.fields import Field
-from tui.widgets.plain import Plain, TextField
+from tui.widgets.plain import Flow, Plain, TextField
 from tui.widgets.spinner import Spinner
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class HostForm(Dialog[str | None]):
             yield Field("ssh_config", "ssh configuration", TextField(), hint="Another file than yours")
         with Horizontal(id="progress"):
             yield Spinner()
-            yield Plain(id="outcome")
+            yield Flow(id="outcome")
         with Horizontal(id="buttons"):
             yield button("Cancel", "cancel")
             yield button("Connect and add", "save")
@@ -114,8 +114,7 @@ class HostForm(Dialog[str | None]):
         self._say("\n".join(rest), "bad")
 
     def _show(self, error: ModelyardError) -> None:
-        rows = pairs([("✗ Failed", error.message), ("Cause", error.cause), ("What to do", error.remedy)])
-        self.query_one("#outcome", Plain).show(rows)
+        self.query_one(Flow).flow(lambda room: problem(error, room))
 
     def _say(self, text: str, tone: str) -> None:
-        self.query_one("#outcome", Plain).show(toned(text, tone))
+        self.query_one(Flow).flow(lambda _: toned(text, tone))

@@ -80,7 +80,7 @@ class LogDialog(Dialog[None]):
         state = "ended" if self._ended else "following" if self.view.following else "paused"
         hits = f"  {self._hits()}" if self.query_one("#word", TextField).value else ""
         text = f"{plural(len(self.view.lines), 'line')}, {state}{hits}"
-        self.query_one("#log-state", Plain).show(Content.styled(text, "$text-muted"))
+        self.query_one("#log-state", Plain).show(Content.styled(text, "$quiet"))
 
     def _hits(self) -> str:
         view = self.view

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 _WORST_FIRST = (Severity.ERROR, Severity.WARNING, Severity.INFO, Severity.OK)
 
 
-def plan_text(plan: Plan) -> Content:
-    """Everything, the worst findings first."""
+def plan_text(plan: Plan, room: int) -> Content:
+    """Everything, the worst findings first, within `room` cells."""
     found = [finding for severity in _WORST_FIRST for finding in plan.of(severity)]
     parts = [
-        _what(plan),
-        Content.assemble(("Checks\n", "bold"), findings(found)) if found else Content(),
-        _memory(plan),
+        _what(plan, room),
+        Content.assemble(("Checks\n", "bold"), findings(found, room)) if found else Content(),
+        _memory(plan, room),
         Content.assemble(("Command\n", "bold"), _command(plan.command)),
-        _settings(plan),
+        _settings(plan, room),
     ]
     return Content("\n\n").join(part for part in parts if part.plain)
 
 
-def _what(plan: Plan) -> Content:
+def _what(plan: Plan, room: int) -> Content:
     kind = "container" if plan.runtime is RuntimeName.DOCKER else "process"
     return pairs(
         [
@@ -39,19 +39,20 @@ def _what(plan: Plan) -> Content:
             ("Answers at", f"{plan.url}  as {plan.served_name}"),
             ("Loads", plan.model_path),
             ("Context", f"{tokens(plan.max_model_len)} tokens"),
-        ]
+        ],
+        room,
     )
 
 
-def _memory(plan: Plan) -> Content:
+def _memory(plan: Plan, room: int) -> Content:
     if plan.memory is None:
         return Content()
     need = plan.memory
-    lines = [Content.styled("Memory", "bold"), _estimate(need), *(_gpu(fit) for fit in plan.gpus)]
+    lines = [Content.styled("Memory", "bold"), _estimate(need, room), *(_gpu(fit) for fit in plan.gpus)]
     return Content("\n").join(lines)
 
 
-def _estimate(need: MemoryEstimate) -> Content:
+def _estimate(need: MemoryEstimate, room: int) -> Content:
     cache = f"{size(need.kv_cache)} for {tokens(need.context)} tokens"
     if need.sequences > 1:
         cache += f" x {need.sequences} sequences"
@@ -61,7 +62,8 @@ def _estimate(need: MemoryEstimate) -> Content:
             ("Weights", size(need.weights)),
             ("KV cache", cache),
             ("Overhead", size(need.overhead)),
-        ]
+        ],
+        room,
     )
 
 
@@ -85,7 +87,7 @@ def _command(argv: tuple[str, ...]) -> Content:
     return Content("\n").join(line(f"{'  ' if number else ''}{text}") for number, text in enumerate(lines))
 
 
-def _settings(plan: Plan) -> Content:
+def _settings(plan: Plan, room: int) -> Content:
     spec = plan.spec
     mounts = ", ".join(f"{mount.source} at {mount.target}, read-only" for mount in spec.mounts)
     return pairs(
@@ -95,7 +97,8 @@ def _settings(plan: Plan) -> Content:
             ("Mounts", mounts),
             ("GPUs", ", ".join(spec.gpus)),
             ("Limits", _limits(plan)),
-        ]
+        ],
+        room,
     )
 
 

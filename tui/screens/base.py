@@ -168,11 +168,11 @@ class ListScreen(Screen[None]):
 
     def show_selected(self) -> None:
         """Bring card and keys up to date."""
-        self.query_one(Card).show(self.card())
+        self.query_one(Card).flow(self.card)
         self.query_one(KeyBar).renew()
 
-    def card(self) -> Content:
-        """The details of the selected record."""
+    def card(self, room: int) -> Content:
+        """The details of the selected record, within `room` cells."""
         raise NotImplementedError
 
     def action_details(self) -> None:

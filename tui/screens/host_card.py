@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from tui.show import UNREACHABLE, bar, block, findings, line, moment, pairs, size, toned
+from tui.show import UNREACHABLE, bar, block, findings, hanging, line, moment, pairs, size, toned
 
 if TYPE_CHECKING:
     from core.findings import Finding
@@ -31,27 +31,30 @@ def _sum(values: object) -> int | None:
     return sum(known) if known else None
 
 
-def host_card(host: Host, overview: HostOverview | None, found: Sequence[Finding] | None, *, checking: bool) -> Content:
+def host_card(
+    host: Host, overview: HostOverview | None, found: Sequence[Finding] | None, room: int, *, checking: bool
+) -> Content:
     """Everything about the selected host."""
     where = "this machine" if host.kind == "local" else f"by SSH to {host.target or host.name}"
-    parts = [Content.assemble(line(host.name).stylize("bold"), "\n", line(where).stylize("$text-muted"))]
+    parts = [Content.assemble(line(host.name).stylize("bold"), "\n", line(where).stylize("$quiet"))]
     if overview is None:
         parts.append(toned("Asking the host…", "busy"))
     else:
-        parts += [_problem(overview), _facts(overview), *(_gpu(gpu) for gpu in overview.gpus)]
-    parts.append(_doctor(found, checking=checking))
+        parts += [_problem(overview, room), _facts(overview, room), *(_gpu(gpu) for gpu in overview.gpus)]
+    parts.append(_doctor(found, room, checking=checking))
     return Content("\n\n").join(part for part in parts if part.plain)
 
 
-def _problem(overview: HostOverview) -> Content:
+def _problem(overview: HostOverview, room: int) -> Content:
     if not overview.problem:
         return Content()
     mark = UNREACHABLE if not overview.reachable else UNREACHABLE._replace(symbol="!")
-    first = Content.assemble(toned(f"{mark.symbol} ", mark.tone), block(overview.problem))
-    return Content.assemble(first, toned(f"\n→ {overview.remedy}", "dim")) if overview.remedy else first
+    first = hanging(toned(f"{mark.symbol} ", mark.tone), block(overview.problem), room)
+    remedy = hanging(toned("→ ", "dim"), toned(overview.remedy, "dim"), room)
+    return Content.assemble(first, "\n", remedy) if overview.remedy else first
 
 
-def _facts(overview: HostOverview) -> Content:
+def _facts(overview: HostOverview, room: int) -> Content:
     disk, memory = overview.disk, ""
     if overview.memory_total:
         memory = f"{size(overview.memory_available)} free of {size(overview.memory_total)}"
@@ -65,7 +68,8 @@ def _facts(overview: HostOverview) -> Content:
             ("Disk", f"{size(disk.free)} free of {size(disk.total)}" if disk else ""),
             ("Clock", f"{overview.clock_skew_s:+.0f} s off" if abs(overview.clock_skew_s or 0) >= 2 else ""),
             ("Seen", moment(overview.seen_at) if overview.seen_at else ""),
-        ]
+        ],
+        room,
     )
 
 
@@ -82,9 +86,9 @@ def _gpu(gpu: Gpu) -> Content:
     return Content.assemble(title, "\n", meter, f" {used}\n", toned("  ".join(part for part in now if part), "dim"))
 
 
-def _doctor(found: Sequence[Finding] | None, *, checking: bool) -> Content:
+def _doctor(found: Sequence[Finding] | None, room: int, *, checking: bool) -> Content:
     if checking:
         return toned("The doctor looks…", "busy")
     if found is None:
         return toned("Press h to check its health.", "dim")
-    return Content.assemble(("Doctor\n", "bold"), findings(list(found)))
+    return Content.assemble(("Doctor\n", "bold"), findings(list(found), room))

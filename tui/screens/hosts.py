@@ -161,9 +161,11 @@ class HostsScreen(ListScreen):
 
     # The selected host
 
-    def card(self) -> Content:
+    def card(self, room: int) -> Content:
         row = self.hosts.selected
-        return Content() if row is None else host_card(row.host, row.overview, row.findings, checking=row.checking)
+        if row is None:
+            return Content()
+        return host_card(row.host, row.overview, row.findings, room, checking=row.checking)
 
     def why_not(self, key_id: str) -> str:
         if not key_id.startswith("hosts.") or key_id == "hosts.add":

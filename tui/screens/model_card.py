@@ -9,7 +9,7 @@ from textual.content import Content
 
 from core.registry.values import ACTIVE, Action, EngineName, ModelRow, ServerStatus
 from tui.keys import GROUPS
-from tui.show import line, moment, pairs, size, status_mark, tokens, toned, uptime
+from tui.show import hanging, line, moment, pairs, size, status_mark, tokens, toned, uptime
 
 if TYPE_CHECKING:
     from core.registry.records import Model, Server
@@ -22,19 +22,19 @@ def engine_label(name: str) -> str:
     return ENGINE_LABELS.get(EngineName(name), name) if name in set(EngineName) else name
 
 
-def model_card(row: ModelRow, actions: Sequence[Action], *, lost: bool) -> Content:
+def model_card(row: ModelRow, actions: Sequence[Action], room: int, *, lost: bool) -> Content:
     """Everything about the selected model."""
     model = row.model
     parts = [
-        Content.assemble(line(model.name).stylize("bold"), "\n", line(model.model_id).stylize("$text-muted")),
-        _facts(model),
-        server_part(row.server, lost=lost),
-        actions_part(actions, archived=model.archived_at is not None),
+        Content.assemble(line(model.name).stylize("bold"), "\n", line(model.model_id).stylize("$quiet")),
+        _facts(model, room),
+        server_part(row.server, room, lost=lost),
+        actions_part(actions, room, archived=model.archived_at is not None),
     ]
     return Content("\n\n").join(part for part in parts if part.plain)
 
 
-def _facts(model: Model) -> Content:
+def _facts(model: Model, room: int) -> Content:
     marks = [
         _ability("streaming", model.supports_streaming),
         _ability("tools", model.supports_tools),
@@ -51,7 +51,8 @@ def _facts(model: Model) -> Content:
             ("Endpoint", model.endpoint),
             ("Tags", ", ".join(model.tags)),
             ("Archived", moment(model.archived_at) if model.archived_at else ""),
-        ]
+        ],
+        room,
     )
 
 
@@ -59,7 +60,7 @@ def _ability(word: str, able: bool) -> Content:
     return toned(f"✓ {word}", "good") if able else toned(f"- {word}", "dim")
 
 
-def server_part(server: Server | None, *, lost: bool) -> Content:
+def server_part(server: Server | None, room: int, *, lost: bool) -> Content:
     """How it is served; of a failure, the cause and what to do."""
     if server is None:
         return Content()
@@ -74,7 +75,8 @@ def server_part(server: Server | None, *, lost: bool) -> Content:
             ("GPU memory", size(server.gpu_memory) if server.gpu_memory else ""),
             ("Cause", server.cause),
             ("Remedy", server.remedy),
-        ]
+        ],
+        room,
     )
     return Content("\n").join([title, rows])
 
@@ -87,7 +89,7 @@ def status_sentence(server: Server, *, lost: bool = False) -> str:
     return f"Unreachable; last seen: {sentence[0].lower()}{sentence[1:]}" if lost else sentence
 
 
-def actions_part(actions: Sequence[Action], *, archived: bool = False) -> Content:
+def actions_part(actions: Sequence[Action], room: int, *, archived: bool = False) -> Content:
     """The keys that act on it; below, why the others don't."""
     keys = {key.id.removeprefix("models."): key for key in GROUPS["models"].keys}
     lines = []
@@ -96,11 +98,11 @@ def actions_part(actions: Sequence[Action], *, archived: bool = False) -> Conten
         if key is None:
             continue
         label = "Restore" if archived and action.name == "archive" else key.label
-        lines.append(_action(key.shown(), label, action.why_not))
+        lines.append(_action(key.shown(), label, action.why_not, room))
     return Content("\n").join(lines)
 
 
-def _action(key: str, label: str, why_not: str) -> Content:
+def _action(key: str, label: str, why_not: str, room: int) -> Content:
     if not why_not:
         return Content.assemble((f"{key} ", "bold $text-primary"), label)
-    return Content.assemble((f"{key} {label.ljust(8)} ", "$text-disabled"), line(why_not).stylize("$text-muted"))
+    return hanging(Content.styled(f"{key} {label.ljust(9)}", "$faint"), toned(why_not, "dim"), room)

@@ -18,7 +18,7 @@ from tui import operations
 from tui.keys import bindings
 from tui.screens.base import ListScreen
 from tui.screens.model_card import model_card
-from tui.show import plural, status_mark, tokens
+from tui.show import plural, short_tokens, status_mark
 from tui.widgets.columns import Cell, Column
 from tui.widgets.paged_list import Chunk, PagedList
 from tui.widgets.plain import Plain, TextField
@@ -40,10 +40,10 @@ class ModelList(PagedList[ModelRow]):
     """The models that match `query`."""
 
     COLUMNS = (
-        Column("NAME", 16, weight=3, most=40),
+        Column("NAME", 20, weight=4, most=40),
         Column("PROVIDER", 9),
-        Column("MODEL", 14, weight=4),
-        Column("CONTEXT", 9, right=True),
+        Column("MODEL", 12, weight=5),
+        Column("CONTEXT", 7, right=True),
         Column("STATUS", 14, weight=1, most=26),
     )
 
@@ -73,7 +73,7 @@ class ModelList(PagedList[ModelRow]):
             Cell(model.name),
             Cell(model.provider, "busy" if model.is_global else "strong"),
             Cell(model.model_id, "dim"),
-            Cell(tokens(model.context_length)),
+            Cell(short_tokens(model.context_length)),
             Cell(mark.text, mark.tone),
         )
 
@@ -200,12 +200,12 @@ class ModelsScreen(ListScreen):
 
     # The selected model
 
-    def card(self) -> Content:
+    def card(self, room: int) -> Content:
         row = self.row
         if row is None:
             return Content()
         actions = self.yard.deploys.actions(row.model, row.server)
-        return model_card(row, actions, lost=self.models.is_lost(row.server))
+        return model_card(row, actions, room, lost=self.models.is_lost(row.server))
 
     def why_not(self, key_id: str) -> str:
         name = key_id.removeprefix("models.")
@@ -304,7 +304,7 @@ class FilterBar(Horizontal):
 
 
 def _filter(label: str, value: str) -> Content:
-    return Content.assemble((f"{label} ", "$text-muted"), (value, "$foreground" if value == "all" else "$text-accent"))
+    return Content.assemble((f"{label} ", "$quiet"), (value, "$foreground" if value == "all" else "$text-accent"))
 
 
 def _changed(query: ModelQuery, **changes: Any) -> ModelQuery:  # noqa: ANN401 - the fields of ModelQuery

@@ -93,12 +93,12 @@ class ServersScreen(ListScreen):
     def when_empty(self) -> str:
         return "Nothing is deployed.\n\nPress 1 for the models, and d on one of them to deploy it."
 
-    def card(self) -> Content:
+    def card(self, room: int) -> Content:
         server = self.servers.selected
         if server is None:
             return Content()
         lost = self.servers.lost.get(server.host_id)
-        return Content("\n\n").join([_title(server, lost), _facts(server, lost)])
+        return Content("\n\n").join([_title(server, lost), _facts(server, lost, room)])
 
     def why_not(self, key_id: str) -> str:
         server = self.servers.selected
@@ -151,7 +151,7 @@ def _title(server: Server, lost: Host | None) -> Content:
     return Content("\n").join(parts)
 
 
-def _facts(server: Server, lost: Host | None) -> Content:
+def _facts(server: Server, lost: Host | None, room: int) -> Content:
     return pairs(
         [
             ("At", server.phase if server.status in {ServerStatus.STARTING, ServerStatus.LOADING} else ""),
@@ -171,5 +171,6 @@ def _facts(server: Server, lost: Host | None) -> Content:
             ("Restarts", str(server.restarts) if server.restarts else ""),
             ("Last seen", moment(server.observed_at) if lost is not None and server.observed_at else ""),
             ("Id", clean_line(server.id)),
-        ]
+        ],
+        room,
     )

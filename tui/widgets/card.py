@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 
-from tui.widgets.plain import Plain
+from tui.widgets.plain import Flow
 
 
 class Card(VerticalScroll, can_focus=True):
     """Text in sections; drawn again only when it changed."""
 
     def compose(self) -> ComposeResult:
-        yield Plain(id="card-text")
+        yield Flow(id="card-text")
 
-    def show(self, text: Content) -> None:
-        """Show this."""
-        self.query_one("#card-text", Plain).show(text)
+    def flow(self, make: Callable[[int], Content]) -> None:
+        """Show what `make` gives for the width of the card."""
+        self.query_one(Flow).flow(make)
 
     @property
     def text(self) -> str:
         """What is shown."""
-        return self.query_one("#card-text", Plain).text
+        return self.query_one(Flow).text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
@@ -26,13 +27,24 @@ class Header(Horizontal):
         yield Static(" Modelyard ", id="brand", markup=False)
         for key in _PLACES:
             here = key.label.lower() == self._place
-            text = Content.styled(f" {key.keys} {key.label} ", Style.from_meta({"@click": f"app.{key.action}"}))
-            yield Static(text, classes="tab here" if here else "tab", markup=False)
+            yield Tab(key, classes="tab here" if here else "tab")
         yield Plain(id="activity")
 
     def say(self, text: Content | str) -> None:
         """What goes on, on the right."""
         self.query_one("#activity", Plain).show(text)
+
+
+class Tab(Static):
+    """A screen's key and name; a click goes there."""
+
+    def __init__(self, key: Key, *, classes: str) -> None:
+        super().__init__(f" {key.keys} {key.label} ", classes=classes, markup=False)
+        self._key = key
+
+    async def on_click(self) -> None:
+        """As its key."""
+        await self.run_action(f"app.{self._key.action}")
 
 
 class KeyBar(Widget):
@@ -71,12 +83,16 @@ class KeyBar(Widget):
     def _part(self, key: Key) -> Content:
         shown = key.shown(getattr(self.app, "keymap", None)).split(" ")[0]
         disabled = bool(self._why_not(key))
-        key_style, label_style = (
-            ("$text-muted", "$text-disabled") if disabled else ("bold $text-primary", "$foreground")
-        )
+        key_style, label_style = ("$quiet", "$faint") if disabled else ("bold $text-primary", "$foreground")
         part = Content.assemble((shown, key_style), (f" {key.label}", label_style))
         scope = "app" if key.id.startswith("app.") else "screen"
-        return part.stylize(Style.from_meta({"@click": f"{scope}.{key.action}"}))
+        return part.stylize(Style.from_meta({"does": f"{scope}.{key.action}"}))
+
+    async def on_click(self, event: events.Click) -> None:
+        """A click on a label is its key."""
+        action = event.style.meta.get("does")
+        if action:
+            await self.run_action(action)
 
     def _why_not(self, key: Key) -> str:
         why_not = getattr(self.screen, "why_not", None)

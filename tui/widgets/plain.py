@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual import events
 from textual.content import Content
 from textual.widgets import Input, Static
@@ -27,6 +29,27 @@ class Plain(Static):
         if not content.is_same(self._shown):
             self._shown = content
             self.update(content)
+
+
+class Flow(Plain):
+    """Text that is laid out for the width it has: `make` is asked again when that changes."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._make: Callable[[int], Content] = lambda _: Content()
+        self._room = 0
+
+    def flow(self, make: Callable[[int], Content]) -> None:
+        """Show what `make` gives for the width in cells."""
+        self._make = make
+        if self._room:
+            self.show(make(self._room))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Lay out again for another width."""
+        if event.size.width != self._room:
+            self._room = event.size.width
+            self.show(self._make(self._room))
 
 
 def _content(text: Content | str) -> Content:
