@@ -9,6 +9,7 @@ from core.files.ggml import FILE_TYPES
 from core.files.gguf import GgufHeader
 from core.files.values import ModelInfo
 
+_LARGEST_NUMBER = 1 << 40
 _PART = re.compile(r"^(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$", re.IGNORECASE)
 
 # llama.cpp: every n-th layer has full attention, the others the window, where the file does not tell (set_swa_pattern)
@@ -50,14 +51,14 @@ class _Keys:
 
     def number(self, key: str) -> int | None:
         value = self._header.metadata.get(f"{self.arch}.{key}")
-        return value if type(value) is int and value >= 0 else None
+        return value if type(value) is int and 0 <= value < _LARGEST_NUMBER else None
 
     def numbers(self, key: str) -> tuple[int, ...]:
         """A value per layer; empty when there is no such array."""
         value = self._header.metadata.get(f"{self.arch}.{key}")
         if not isinstance(value, tuple):
             return ()
-        return tuple(int(one) for one in value if isinstance(one, int) and one >= 0)
+        return tuple(int(one) for one in value if isinstance(one, int) and 0 <= one < _LARGEST_NUMBER)
 
     def largest(self, key: str) -> int | None:
         """A number, or the largest of a value per layer."""

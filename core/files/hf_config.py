@@ -10,6 +10,7 @@ from typing import Any
 from core.errors import FileProblem
 
 LARGEST = 1 << 20
+_LARGEST_NUMBER = 1 << 40
 
 _LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 _HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
@@ -72,7 +73,7 @@ class _Fields:
     def number(self, *names: str) -> int | None:
         for name in names:
             value = self.values.get(name)
-            if type(value) is int and value >= 0:
+            if type(value) is int and 0 <= value < _LARGEST_NUMBER:
                 return value
         return None
 
