@@ -151,7 +151,7 @@ class ModelyardApp(App[None]):
         self.notify(lines, severity=severity, timeout=timeout, markup=False)  # type: ignore[arg-type]
 
     def _summarise(self) -> None:
-        self.run_worker(self._count(), group="summary", exclusive=True)
+        self.run_worker(self._count, group="summary", exclusive=True)
 
     async def _count(self) -> None:
         from tui.summary import summarise

@@ -90,7 +90,9 @@ def _pair(label: str, value: Content, room: int, width: int) -> Content:
     """One word that is too long for its column, such as a URL, stands whole on a line of its own."""
     head = Content.styled(label.ljust(width), "$quiet")
     if value.cell_length > room - width and " " not in value.plain:
-        return Content.assemble(head, "\n", hanging(Content("  "), value, room))
+        return Content.assemble(
+            head, "\n", hanging(Content(" " * max(0, min(2, room - value.cell_length))), value, room)
+        )
     return hanging(head, value, room)
 
 
@@ -164,11 +166,11 @@ def moment(at: datetime | None) -> str:
 
 
 def bar(used: int | None, total: int | None, *, width: int = 10) -> str:
-    """A share as text: `▇▇▇▁▁▁▁▁▁▁`; of unknown values, nothing."""
+    """A share as text: `███░░░░░░░`; of unknown values, nothing."""
     if used is None or not total:
         return ""
     filled = min(width, max(0, round(width * used / total)))
-    return "▇" * filled + "▁" * (width - filled)
+    return "█" * filled + "░" * (width - filled)
 
 
 def plural(count: int, word: str) -> str:

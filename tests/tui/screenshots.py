@@ -31,8 +31,14 @@ def keys(*pressed: str) -> Steps:
     return steps
 
 
+async def _options(pilot: Pilot[None], yard: Yard) -> None:
+    await to_row(pilot, "deepseek-r1-distill-14b")
+    await keys("d")(pilot, yard)
+
+
 async def _plan(pilot: Pilot[None], yard: Yard) -> None:
-    await keys("down", "end", "up", "up", "up", "up", "d", "ctrl+s")(pilot, yard)
+    await _options(pilot, yard)
+    await keys("ctrl+s")(pilot, yard)
 
 
 async def _progress(pilot: Pilot[None], yard: Yard) -> None:
@@ -87,7 +93,7 @@ async def _logs(pilot: Pilot[None], yard: Yard) -> None:
 
 
 async def _hosts(pilot: Pilot[None], yard: Yard) -> None:
-    await keys("3", "home")(pilot, yard)
+    await keys("3", "home", "down")(pilot, yard)
     await keys("h")(pilot, yard)
 
 
@@ -97,7 +103,7 @@ SCENES: dict[str, Steps] = {
     "provider": keys("p"),
     "add-model": _wrong_form,
     "delete-model": _delete,
-    "deploy-options": keys("end", "up", "up", "up", "d"),
+    "deploy-options": _options,
     "deploy-plan": _plan,
     "deploy-progress": _progress,
     "servers": keys("2"),

@@ -45,6 +45,8 @@ _SHOWN = (
 class ModelForm(Dialog[str | None]):
     """The id of the saved model, or None."""
 
+    HEADING = "Model"
+    CSS_PATH: ClassVar = ["dialog.tcss", "model_form.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
     AUTO_FOCUS = "#field-name TextField"
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def gpu_words(gpus: Sequence[Gpu]) -> str:
-    """`▇▇▇▁▁▁▁▁ 38%  4 x H200`: how many, which, and how much of their memory is used."""
+    """`4 x H200 38% ███░░░░░`: how many, which, and how much of their memory is used."""
     if not gpus:
         return "none"
     counts = Counter(gpu.name.removeprefix("NVIDIA ") for gpu in gpus)
     names = ", ".join(f"{count} x {name}" for name, count in counts.items())
     used, total = _sum(gpu.memory_used for gpu in gpus), _sum(gpu.memory_total for gpu in gpus)
-    return f"{bar(used, total, width=8)} {100 * used // total}%  {names}" if total and used is not None else names
+    return f"{names} {100 * used // total}% {bar(used, total, width=6)}" if total and used is not None else names
 
 
 def _sum(values: object) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import BindingType
@@ -44,7 +45,7 @@ class HostList(PagedList[HostRow]):
     COLUMNS = (
         Column("NAME", 12, weight=2, most=28),
         Column("STATE", 13),
-        Column("ENGINE", 15, weight=1, most=22),
+        Column("ENGINE", 13, weight=1, most=22),
         Column("GPUS", 14, weight=4),
         Column("DISK FREE", 9, right=True),
         Column("CPUS", 4, right=True, from_width=100),
@@ -137,7 +138,7 @@ class HostsScreen(ListScreen):
             self._ask_soon(event.host)
 
     def _ask_soon(self, name: str) -> None:
-        self.run_worker(self._ask(name), group=f"ask {name}", exclusive=True)
+        self.run_worker(partial(self._ask, name), group=f"ask {name}", exclusive=True)
 
     async def _ask(self, name: str) -> None:
         async with self._places:

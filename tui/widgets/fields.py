@@ -73,6 +73,14 @@ class Field(Horizontal):
         yield self.control
         yield Plain(self._hint, classes="note")
 
+    def on_descendant_focus(self) -> None:
+        """The label tells where one is."""
+        self.add_class("-focused")
+
+    def on_descendant_blur(self) -> None:
+        """Elsewhere now."""
+        self.remove_class("-focused")
+
     @property
     def value(self) -> Value:
         """The value in its kind; text that is no number stays text, so that the rules can say so."""
