@@ -50,8 +50,12 @@ def _uuids(_context: click.Context, _parameter: click.Parameter, value: str | No
 
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--engine", type=click.Choice([*map(str, EngineName)]), help="By default the one that fits the files."),
-    click.option("--runtime", type=click.Choice([*map(str, RuntimeName)]), help="A container, or a process of this machine."),
+    click.option(
+        "--engine", type=click.Choice([*map(str, EngineName)]), help="By default the one that fits the files."
+    ),
+    click.option(
+        "--runtime", type=click.Choice([*map(str, RuntimeName)]), help="A container, or a process of this machine."
+    ),
     click.option("--image", help="The engine's image; for a process, the engine's program."),
     click.option("--gpus", callback=_uuids, metavar="UUID,…", help="The GPUs to use; none for the CPU."),
     click.option("--port", type=click.IntRange(1, 65535), help="By default a free one from 8000 on."),

@@ -23,8 +23,12 @@ _PAGE = 1000
 
 @command("list")
 @click.option("--search", default="", help="Words that name, model id or served name must hold.")
-@click.option("--provider", type=click.Choice(["all", *map(str, Provider)]), default="all", help="Only models of this provider.")
-@click.option("--ownership", type=click.Choice([*map(str, Ownership)]), default="all", help="Only global models, or only yours.")
+@click.option(
+    "--provider", type=click.Choice(["all", *map(str, Provider)]), default="all", help="Only models of this provider."
+)
+@click.option(
+    "--ownership", type=click.Choice([*map(str, Ownership)]), default="all", help="Only global models, or only yours."
+)
 @click.option("--archived", is_flag=True, help="The archived models instead of the others.")
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
 @click.option("--offset", type=click.IntRange(min=0), default=0, help="Leave out so many first.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -12,11 +13,14 @@ from core.cli import ask
 from core.cli.command import command
 from core.cli.views import server_fields, shown_status
 from core.errors import NotAllowed
-from core.registry.values import ServerStatus
+from core.registry.values import EngineName, ServerStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from core.app import Modelyard
     from core.cli.output import Output
+    from core.engines.metrics import Sample
     from core.registry.records import Host, Server
 
 
@@ -93,16 +97,28 @@ async def logs(yard: Modelyard, *, out: Output, server: str, follow: bool, tail:
 @click.option("--raw", is_flag=True, help="Every figure under the engine's own name.")
 async def metrics(yard: Modelyard, *, out: Output, server: str, raw: bool) -> None:
     """Show what a running server counts: requests, tokens, cache use, latencies."""
-    from core.cli.metrics import figures, parse
+    from core.engines.metrics import parse, read_metrics
 
-    known = await _active(yard, server)
-    text = await yard.chat.metrics(known.id)
-    counted = parse(text)
-    shown = counted if raw else figures(counted)
+    known = await yard.registry.get_server(server)
+    text = await yard.deploys.metrics(known.id)
+    if raw:
+        _show_samples(out, known, list(parse(text)))
+        return
+    figures = asdict(read_metrics(EngineName(known.server_type), text))
     if out.json:
-        out.document({"server_id": known.id, "model_name": known.model_name, "metrics": shown})
+        out.document({"server_id": known.id, "model_name": known.model_name, "metrics": figures})
     else:
-        out.record({name: f"{value:,.10g}" for name, value in shown.items()})
+        out.record(figures)
+
+
+def _show_samples(out: Output, server: Server, samples: Sequence[Sample]) -> None:
+    if out.json:
+        counted = [{"name": one.name, "labels": dict(one.labels), "value": one.value} for one in samples]
+        out.document({"server_id": server.id, "model_name": server.model_name, "samples": counted})
+        return
+    labels = [", ".join(f"{name}={value}" for name, value in one.labels.items()) for one in samples]
+    rows = [(one.name, one.value, shown) for one, shown in zip(samples, labels, strict=True)]
+    out.table(("NAME", "VALUE", "LABELS"), rows)
 
 
 @command("remove")

@@ -14,6 +14,7 @@ from pathlib import Path
 from core.settings import Settings
 
 _PREFIX = "modelyard-demo-"
+_LONGEST_BASE = 40  # characters
 _ALIVE = "alive"  # locked for as long as the program that made the folder lives
 
 
@@ -46,8 +47,9 @@ def remove_left_behind() -> None:
 
 
 def _base() -> Path:
-    """A short path, since sockets will lie below it."""
-    return Path("/tmp") if os.access("/tmp", os.W_OK) else Path(tempfile.gettempdir())  # noqa: S108
+    """The folder for temporary files, where its path is short enough for the sockets that will lie below."""
+    chosen = Path(tempfile.gettempdir())
+    return chosen if len(str(chosen)) <= _LONGEST_BASE else Path("/tmp")  # noqa: S108
 
 
 def _is_abandoned(folder: Path) -> bool:

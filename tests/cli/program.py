@@ -1,0 +1,106 @@
+"""Runs the real program as a user does, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+COMMAND = (sys.executable, "-m", "tui")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a run ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:  # noqa: ANN401 - documents differ
+        """Standard output as the one document that it must be."""
+        return json.loads(self.out)
+
+    def error(self) -> Any:  # noqa: ANN401 - documents differ
+        """Standard error as the one document that it must be."""
+        return json.loads(self.err)
+
+
+def modelyard(*words: str, stdin: str = "", env: Mapping[str, str] | None = None, timeout: float = 60) -> Ended:
+    """Run to the end; standard input is never the terminal."""
+    done = subprocess.run(
+        [*COMMAND, *words],
+        check=False,
+        input=stdin.encode(),
+        capture_output=True,
+        env={**os.environ, **(env or {})},
+        timeout=timeout,
+    )
+    return Ended(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+
+def done(*words: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Ended:
+    """Run what has to succeed."""
+    ended = modelyard(*words, stdin=stdin, env=env)
+    assert ended.code == 0, ended.err
+    return ended
+
+
+def start(*words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Begin a run that the test will end."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*COMMAND, *words], stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, **(env or {})})
+
+
+class Terminal:
+    """The program on a pseudo-terminal."""
+
+    def __init__(self, *words: str, env: Mapping[str, str] | None = None) -> None:
+        self.seen = b""
+        self.pid, self.fd = os.forkpty()
+        if self.pid == 0:
+            try:
+                os.execvpe(COMMAND[0], [*COMMAND, *words], {**os.environ, "TERM": "xterm-256color", **(env or {})})
+            finally:
+                os._exit(127)
+
+    def wait_for(self, text: str, *, timeout: float = 30) -> str:
+        """Read until `text` was written; everything so far."""
+        deadline = time.monotonic() + timeout
+        while text.encode() not in self.seen:
+            left = deadline - time.monotonic()
+            assert left > 0, f"{text!r} did not come; seen: {self.seen!r}"
+            if not self._read(left):
+                raise AssertionError(f"ended before {text!r}; seen: {self.seen!r}")
+        return self.seen.decode(errors="replace")
+
+    def write(self, text: str) -> None:
+        """Type."""
+        os.write(self.fd, text.encode())
+
+    def close(self, *, timeout: float = 30) -> int:
+        """Read to the end and return the exit code."""
+        deadline = time.monotonic() + timeout
+        while self._read(deadline - time.monotonic()):
+            if time.monotonic() > deadline:
+                os.kill(self.pid, signal.SIGKILL)
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def _read(self, timeout: float) -> bool:
+        ready, _, _ = select.select([self.fd], [], [], max(0.0, timeout))
+        if not ready:
+            return True
+        try:
+            data = os.read(self.fd, 65536)
+        except OSError:  # the other side is closed
+            return False
+        self.seen += data
+        return bool(data)
