@@ -288,7 +288,11 @@ class _Happenings:
 
 
 def _open(
-    client: APIClient, method: str, path: str, params: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    client: APIClient,
+    method: str,
+    path: str,
+    params: Mapping[str, Any],
+    headers: Mapping[str, str | bytes] | None = None,
 ) -> Response:
     """A long answer, checked for its status and not yet read; the SDK's own followers don't tell streams apart."""
     from docker.errors import create_api_error_from_http_exception
@@ -308,7 +312,7 @@ def _open_pull(client: APIClient, image: str) -> Response:
 
     registry, _ = auth.resolve_repository_name(image)
     header = auth.get_config_header(client, registry)
-    headers = {"X-Registry-Auth": header} if header else {}
+    headers: dict[str, str | bytes] = {"X-Registry-Auth": header} if header else {}
     name, _, tag = image.rpartition(":") if ":" in image.rpartition("/")[2] else (image, "", "latest")
     params = {"fromImage": image} if "@" in image else {"fromImage": name, "tag": tag}
     return _open(client, "POST", "/images/create", params, headers=headers)
