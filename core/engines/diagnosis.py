@@ -26,7 +26,7 @@ class Rule:
 # what the container engine and the operating system say, whatever runs inside
 COMMON: tuple[Rule, ...] = (
     Rule(
-        r'could not select device driver "?nvidia|unknown or invalid runtime name: nvidia',
+        r"could not select device driver .{0,20}capabilities: \[\[gpu|unknown or invalid runtime name: nvidia",
         "The container engine can't give GPUs to containers: the NVIDIA Container Toolkit is not set up.",
         "On the host: install nvidia-container-toolkit, nvidia-ctk runtime configure --runtime=docker, restart Docker.",
     ),

@@ -43,7 +43,7 @@ RULES: tuple[Rule, ...] = (
         _share_that_is_free,
     ),
     Rule(
-        r"To serve at least one request with the model'?s max seq(?:uence)? len \((?P<asked>[\d,]+)\)"
+        r"To serve at least one request with the model\S* max seq(?:uence)? len \((?P<asked>[\d,]+)\)"
         r"(?:.*estimated maximum model length is (?P<longest>[\d,]+))?",
         "The GPU has no room for the cache of one request of {asked} tokens.",
         "Lower --max-model-len, raise --gpu-memory-utilization, or use more GPUs.",
