@@ -58,7 +58,7 @@ _NAMES = {
     "G": "G",
 }
 
-_NEEDS_MODEL = "no model is selected, or it is a global one"
+_NEEDS_MODEL = "the model is global or belongs to another user"
 _NEEDS_SERVER = "the model has no server"
 
 GROUPS: Mapping[str, Group] = {
@@ -161,7 +161,7 @@ GROUPS: Mapping[str, Group] = {
                 action="do('deploy')",
                 label="Deploy",
                 help="Deploy the model: options, dry run, confirmation, progress",
-                needs="global model, provider that can't be deployed, or deployed already",
+                needs="it is global, deployed already, or served by its provider",
                 weight=9,
             ),
             Key(
@@ -316,6 +316,12 @@ GROUPS: Mapping[str, Group] = {
                 priority=True,
             ),
             Key(id="form.cancel", keys="escape", action="cancel", label="Close", help="Close the dialog", weight=9),
+        ),
+    ),
+    "read": Group(
+        title="Messages",
+        keys=(
+            Key(id="read.close", keys="escape,q", action="cancel", label="Close", help="Close the message", weight=9),
         ),
     ),
     "confirm": Group(

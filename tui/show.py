@@ -30,6 +30,11 @@ class Mark(NamedTuple):
         """Symbol and word."""
         return f"{self.symbol} {self.word}"
 
+    @property
+    def short(self) -> str:
+        """Without what stands in brackets."""
+        return self.text.partition(" (")[0]
+
 
 STATUS_MARKS = {
     ServerStatus.RUNNING: Mark("●", "running", "good"),

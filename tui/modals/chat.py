@@ -71,10 +71,10 @@ class ChatDialog(Dialog[None]):
         field.value = ""
         self.messages.append({"role": "user", "content": text})
         if self.talk.blocks:
-            self.talk.add("\n")
+            self.talk.gap()
         self.talk.add("You", "strong")
         self.talk.add(text)
-        self.talk.add("\n")
+        self.talk.gap()
         self._answering = self.run_worker(self._ask(), group="answer", exit_on_error=True)
 
     async def _ask(self) -> None:

@@ -21,6 +21,7 @@ from tui.modals.deploy_progress import ProgressPane
 from tui.modals.dialog import Dialog, button
 from tui.modals.plan_text import plan_text
 from tui.show import line, plural, problem, toned
+from tui.widgets.chrome import KeyBar
 from tui.widgets.plain import Flow, Plain
 from tui.widgets.spinner import Spinner
 
@@ -81,6 +82,7 @@ class DeployDialog(Dialog[None]):
         ]
         self.query_one("#deploy-step", Plain).show(Content("  ").join(names))
         await self._set_buttons(step)
+        self.query_one(KeyBar).renew()
 
     async def _set_buttons(self, step: str) -> None:
         row = self.query_one("#buttons", Horizontal)
@@ -159,6 +161,13 @@ class DeployDialog(Dialog[None]):
         else:
             await row.mount(button("Options", "back"), button("Close", "close"))
         self.query_one("#button-close", Button).focus()
+
+    def why_not(self, key_id: str) -> str:
+        if key_id != "form.submit":
+            return ""
+        if self.step == "plan" and self.plan is not None and self.plan.of(Severity.ERROR):
+            return "The dry run found errors."
+        return "There is no further step." if self.step == "progress" else ""
 
     # Leaving
 

@@ -23,7 +23,8 @@ class ErrorDialog(Dialog[None]):
     """Shows an error of the core."""
 
     HEADING = "That didn't work"
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
+    KEYS = ("read",)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("read")]
     AUTO_FOCUS = "#button-close"
 
     def __init__(self, error: ModelyardError) -> None:

@@ -74,7 +74,7 @@ class ModelList(PagedList[ModelRow]):
             Cell(model.provider, "busy" if model.is_global else "strong"),
             Cell(model.model_id, "dim"),
             Cell(short_tokens(model.context_length)),
-            Cell(mark.text, mark.tone),
+            Cell(mark.text, mark.tone, short=mark.short),
         )
 
 

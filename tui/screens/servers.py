@@ -26,12 +26,12 @@ class ServerList(PagedList["Server"]):
     """One snapshot of all servers."""
 
     COLUMNS = (
-        Column("STATUS", 12, weight=1, most=24),
+        Column("STATUS", 13, weight=1, most=24),
         Column("MODEL", 14, weight=4, most=40),
-        Column("ENGINE", 9),
-        Column("HOST", 10, weight=2, most=24),
+        Column("ENGINE", 9, from_width=76),
+        Column("HOST", 8, weight=2, most=24),
         Column("PORT", 5, right=True),
-        Column("UPTIME", 7, right=True),
+        Column("UPTIME", 6, right=True),
         Column("GPU MEM", 8, right=True),
     )
 
@@ -49,7 +49,7 @@ class ServerList(PagedList["Server"]):
     def cells(self, row: Server) -> tuple[Cell, ...]:
         mark = status_mark(row, unreachable=row.host_id in self.lost)
         return (
-            Cell(mark.text, mark.tone),
+            Cell(mark.text, mark.tone, short=mark.short),
             Cell(row.model_name),
             Cell(engine_label(row.server_type)),
             Cell(row.host_name),

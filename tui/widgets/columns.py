@@ -24,10 +24,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a column, and its tone."""
+    """What stands in a column, and its tone; `short` where `text` has no room."""
 
     text: str
     tone: str = ""
+    short: str = ""
+
+    def within(self, width: int) -> str:
+        """The longest form that fits."""
+        return self.short if self.short and cell_len(self.text) > width else self.text
 
 
 def widths(columns: Sequence[Column], room: int) -> list[int]:

@@ -150,6 +150,12 @@ class Transcript(LineView):
         self.grow(text)
         self.finish()
 
+    def gap(self) -> None:
+        """An empty line between blocks."""
+        self.blocks.append(TextLine(""))
+        self.put(TextLine(""))
+        self._open_from, self._open_text = len(self.lines), ""
+
     def start(self, tone: str = "") -> None:
         """Begin a block that grows."""
         self._cleaner = StreamCleaner()

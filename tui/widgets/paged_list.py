@@ -232,7 +232,7 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
         room = widths(self.COLUMNS, self.size.width - 2)
         for column, width, cell in zip(self.COLUMNS, room, self.cells(row), strict=True):
             if width:
-                text = fit(clean_line(cell.text), width, right=column.right)
+                text = fit(clean_line(cell.within(width)), width, right=column.right)
                 segments += [Segment(text, self._tone(cell.tone, base)), Segment(" " * GAP, base)]
         return self._strip(segments, base)
 
