@@ -71,6 +71,10 @@ class SshConnection:
     async def close(self) -> None:
         self._master.drop()
 
+    async def end(self) -> None:
+        """End the connection for all programs that share it, at once."""
+        await self._master.exit()
+
     async def run(
         self, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float = 60.0, check: bool = True
     ) -> Completed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,7 @@ class Resolved:
     all_known_hosts: tuple[str, ...]
     key_alias: str = ""
     jump: str = ""
+    proxy_command: str = ""
     ciphers: tuple[str, ...] = ()
 
     @property
@@ -123,10 +125,9 @@ def ssh_env() -> dict[str, str]:
 def master_command(target: SshTarget, resolved: Resolved, control: Path, *, persist_s: int, log: Path) -> list[str]:
     """Start the one connection: it goes into the background after the login, then exits 0 here."""
     where = (f"ControlPath={escape(str(control))}", f"ControlPersist={persist_s}")
-    ciphers = _preferred(resolved.ciphers)
     return [
         *target.base(),
-        *options(*_MASTER, *where, *ciphers),
+        *options(*_MASTER, *where, *_preferred(resolved.ciphers), *_proxy(target, resolved, log)),
         "-E",
         str(log),
         "-fNT",
@@ -147,6 +148,23 @@ def session_command(control: Path) -> list[str]:
 def escape(path: str) -> str:
     """A path for an option in which ssh expands % words."""
     return path.replace("%", "%%")
+
+
+def _proxy(target: SshTarget, resolved: Resolved, log: Path) -> list[str]:
+    """The way over jump hosts as ssh would make it, but heard: with ControlPersist it drops what a jump host says.
+
+    The jump hosts get the options that ssh does not hand on: no questions, a limit, strict keys, a sign of life.
+    """
+    heard = f"2>>{shlex.quote(escape(str(log)))}"
+    if resolved.proxy_command:
+        return [f"ProxyCommand={resolved.proxy_command} {heard}"]
+    if not resolved.jump:
+        return []
+    *before, last = resolved.jump.split(",")
+    words = [*target.base(), *options(*_ALIVE, "StrictHostKeyChecking=yes", "ControlPath=none")]
+    words += ["-J", ",".join(before)] if before else []
+    words += ["-W", "[%h]:%p", "--", last if last.startswith("ssh://") else f"ssh://{last}"]
+    return [f"ProxyCommand={shlex.join(escape(word) if word != '[%h]:%p' else word for word in words)} {heard}"]
 
 
 def _preferred(ciphers: tuple[str, ...]) -> list[str]:
@@ -192,9 +210,14 @@ def _parse(text: str) -> Resolved:
         known_hosts=users,
         all_known_hosts=(*users, *_expanded(found.get("globalknownhostsfile", ""))),
         key_alias=found.get("hostkeyalias", ""),
-        jump="" if found.get("proxyjump", "none") == "none" else found["proxyjump"],
+        jump=_unless_none(found.get("proxyjump", "")),
+        proxy_command=_unless_none(found.get("proxycommand", "")),
         ciphers=tuple(found.get("ciphers", "").split(",")),
     )
+
+
+def _unless_none(value: str) -> str:
+    return "" if value == "none" else value
 
 
 def _expanded(files: str) -> list[str]:

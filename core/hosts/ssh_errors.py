@@ -25,7 +25,7 @@ def _key_unknown(message: str, *, cause: str, remedy: str) -> HostUnreachable:
 
 @dataclass(frozen=True)
 class _Rule:
-    """`pattern` in stderr means `error`; {name}, {target}, {login} and the pattern's groups may be used."""
+    """`pattern` in stderr means `error`; {who}, {name}, {target}, {login} and the pattern's groups may be used."""
 
     pattern: re.Pattern[str]
     error: Callable[..., HostUnreachable]
@@ -42,9 +42,15 @@ _RULES = (
     _rule(
         r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key for \S+ has changed|REVOKED HOST KEY",
         HostKeyChanged,
-        "{name} shows another host key than the known one: someone may be in between, or it was reinstalled.",
+        "{who} shows another host key than the known one: someone may be in between, or it was reinstalled.",
         "Ask who runs the host. If the new key is right, remove the old one yourself "
         "(ssh-keygen -R with the name in the lines above) and add the host's key again.",
+    ),
+    _rule(
+        r"(?s)Host key verification failed.*UNKNOWN port 65535",
+        _key_unknown,
+        "The key of a jump host on the way to {name} is not known yet.",
+        "Log in to the jump host once by hand, compare its fingerprint and accept it; then try again.",
     ),
     _rule(
         r"No (?P<kind>\S+) host key is known for (?P<host>.+?) and you have requested strict checking",
@@ -55,19 +61,19 @@ _RULES = (
     _rule(
         r"Host key verification failed",
         _key_unknown,
-        "On the way to {name} a host key (of the jump host) is not known or not accepted.",
-        "Log in to the jump host once by hand and accept its key: {login}",
+        "The host key of {name} could not be checked.",
+        "Log in once by hand and look at what ssh says: {login}",
     ),
     _rule(
         r"UNPROTECTED PRIVATE KEY FILE|bad permissions: ignore key",
         LoginRefused,
-        "{name} did not accept the login, and ssh ignored a key that others can read.",
+        "{who} did not accept the login, and ssh ignored a key that others can read.",
         "Make the key private (chmod 600 on the file named above), then try {login}",
     ),
     _rule(
         r"Too many authentication failures",
         LoginRefused,
-        "{name} gave up after too many keys were offered.",
+        "{who} gave up after too many keys were offered.",
         "Name the right key in ~/.ssh/config: IdentityFile and IdentitiesOnly yes.",
     ),
     _rule(
@@ -79,7 +85,7 @@ _RULES = (
     _rule(
         r"Permission denied \((?P<methods>[^)]*)\)|Authentication failed|no more authentication methods",
         LoginRefused,
-        "{name} answers and does not accept the user or the key.",
+        "{who} answers and does not accept the user or the key.",
         "Try {login} by hand. Put your public key there with ssh-copy-id, or name the user and key in "
         "~/.ssh/config. A key with a passphrase has to be in the agent: ssh-add",
     ),
@@ -92,7 +98,7 @@ _RULES = (
     _rule(
         r"timed out|Timeout, server .* not responding|Connection to \S+ timed out",
         HostSilent,
-        "{name} does not answer.",
+        "{who} does not answer.",
         "Is it on, and is the way there (VPN, jump host, firewall) open? Try {login}",
     ),
     _rule(
@@ -104,7 +110,7 @@ _RULES = (
     _rule(
         r"Connection refused",
         HostSilent,
-        "{name} is there, and no SSH server answers at that port.",
+        "{who} is there, and no SSH server answers at that port.",
         "Check the port (Port in ~/.ssh/config) and, on the host, sudo systemctl status ssh",
     ),
     _rule(
@@ -123,7 +129,7 @@ _RULES = (
     _rule(
         r"Connection closed by|Connection reset by|kex_exchange_identification|banner exchange|Broken pipe",
         HostSilent,
-        "{name} closed the connection before the login.",
+        "{who} closed the connection before the login.",
         "Its SSH server may be overloaded (MaxStartups), block this address (fail2ban), or the port is not SSH's. "
         "Try {login}",
     ),
@@ -132,7 +138,8 @@ _RULES = (
 
 def explain(stderr: str, target: SshTarget) -> HostUnreachable:
     """The error that ssh's own words mean; its real text is the cause."""
-    words = {"name": target.name, "target": target.target, "login": target.login}
+    who = f"A jump host on the way to {target.name}" if _BEHIND_JUMP in stderr else target.name
+    words = {"who": who, "name": target.name, "target": target.target, "login": target.login}
     for rule in _RULES:
         if rule.pattern.search(stderr):
             return rule.error(rule.message.format(**words), cause=cause_of(stderr), remedy=rule.remedy.format(**words))
