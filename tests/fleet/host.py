@@ -45,8 +45,9 @@ class FleetHost(Machine):
 
     def cut(self) -> Fault:
         """Pull the network cable; open connections hang, new ones find nobody."""
+        fault = self._fault(self.restore)
         self._link("down")
-        return self._broken(self.restore)
+        return fault
 
     def restore(self) -> None:
         """Plug the network cable in again and wait until packets pass."""
@@ -55,8 +56,9 @@ class FleetHost(Machine):
 
     def kill_dockerd(self) -> Fault:
         """Kill the container engine; its socket stays and refuses, containers run on until it is back."""
+        fault = self._fault(self.repair_dockerd)
         self._end_dockerd("KILL")
-        return self._broken(self.repair_dockerd)
+        return fault
 
     def repair_dockerd(self) -> None:
         """Start the container engine unless it answers."""
@@ -65,8 +67,9 @@ class FleetHost(Machine):
 
     def take_down_sshd(self, *, sessions: bool = True) -> Fault:
         """End the SSH server, by default with everyone who is logged in."""
+        fault = self._fault(self.repair_sshd)
         self.stop_sshd(sessions=sessions)
-        return self._broken(self.repair_sshd)
+        return fault
 
     def repair_sshd(self) -> None:
         """Start the SSH server unless it answers."""
@@ -82,8 +85,9 @@ class FleetHost(Machine):
 
     def crash(self) -> Fault:
         """Power the host off; repaired by booting it."""
+        fault = self._fault(self.repair_power)
         self.power_off()
-        return self._broken(self.repair_power)
+        return fault
 
     def repair_power(self) -> None:
         """Boot the host unless it is up."""
@@ -92,10 +96,11 @@ class FleetHost(Machine):
 
     def fill_disk(self, *, leave: int = 0) -> Fault:
         """Take all but `leave` bytes of the models folder's disk."""
+        fault = self._fault(self.free_disk)
         size = shutil.disk_usage(self.models_folder).free - leave
         with (self.models_folder / _FILLER).open("wb") as filler:
             os.posix_fallocate(filler.fileno(), 0, size)
-        return self._broken(self.free_disk)
+        return fault
 
     def free_disk(self) -> None:
         """Give the disk back."""
@@ -103,8 +108,9 @@ class FleetHost(Machine):
 
     def refuse_key(self) -> Fault:
         """Let nobody log in by the tests' key; those who are logged in stay."""
+        fault = self._fault(self.accept_key)
         self.write_authorized_keys("")
-        return self._broken(self.accept_key)
+        return fault
 
     def accept_key(self) -> None:
         """Let the tests' key in."""
@@ -112,11 +118,12 @@ class FleetHost(Machine):
 
     def change_host_key(self) -> Fault:
         """Present another host key than the one that `known_hosts` has, as an impostor or a new machine would."""
+        fault = self._fault(self.restore_host_key)
         public = self.host_key.with_suffix(".pub")
         self._old_key = self._old_key or (self.host_key.read_bytes(), public.read_bytes())
         self.new_host_key()
         self._restart_sshd()
-        return self._broken(self.restore_host_key)
+        return fault
 
     def restore_host_key(self) -> None:
         """Present the first host key again."""
@@ -133,7 +140,8 @@ class FleetHost(Machine):
         while self._faults:
             self._faults.pop()()
 
-    def _broken(self, repair: Callable[[], None]) -> Fault:
+    def _fault(self, repair: Callable[[], None]) -> Fault:
+        """Noted before anything is broken, so that half a fault is repaired, too."""
         self._faults.append(repair)
         return Fault(repair)
 
@@ -147,5 +155,6 @@ class FleetHost(Machine):
         return attempt((*space, sys.executable, "-c", _KNOCK, self.address)).returncode == 0
 
     def _restart_sshd(self) -> None:
-        self.stop_sshd(sessions=True)
+        if self._sshd_answers():
+            self.stop_sshd(sessions=True)
         self.start_sshd()

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -203,8 +203,9 @@ class Machine:
         self._daemons.pop("sshd").wait(timeout=10)
         if sessions:
             for process in self.processes():
-                if process.name() == "sshd":
-                    process.kill()
+                with suppress(psutil.NoSuchProcess):
+                    if process.name() == "sshd":
+                        process.kill()
 
     def start_dockerd(self) -> None:
         """Start the container engine and wait until it answers."""
