@@ -151,7 +151,7 @@ class ModelyardApp(App[None]):
         self.notify(lines, severity=severity, timeout=timeout, markup=False)  # type: ignore[arg-type]
 
     def _summarise(self) -> None:
-        self.run_worker(self._count, group="summary", exclusive=True)
+        self.run_worker(self._count, group="summary", exclusive=True)  # type: ignore[arg-type]
 
     async def _count(self) -> None:
         from tui.summary import summarise
@@ -193,6 +193,13 @@ class ModelyardApp(App[None]):
 
         if not isinstance(self.screen, HelpDialog):
             self.push_screen(HelpDialog())
+
+    def action_command_palette(self) -> None:
+        """Find an action by its name."""
+        from tui.palette import Palette
+
+        if self.use_command_palette and not Palette.is_open(self):
+            self.push_screen(Palette(id="--command-palette", placeholder="Search for an action"))
 
     async def _open_chat(self, ref: str) -> None:
         from tui.modals.chat import ChatDialog

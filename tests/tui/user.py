@@ -1,14 +1,17 @@
 """Driving the screens as a person does: press, wait until the program is idle, look."""
 
+# ruff: noqa: ANN401 - records take values of any type
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from textual.pilot import Pilot
 
+from tests.tui.fake import Yard
 from tui.app import ModelyardApp
 
 _LONG = {"core", "logs", "deploy", "answer"}  # workers that end when the test lets them
@@ -45,7 +48,8 @@ def _stack(worker: Any) -> list[Any]:
     task: asyncio.Task[Any] | None = worker._task
     if task is None:
         return []
-    names, coroutine = [], task.get_coro()
+    names: list[Any] = []
+    coroutine: Any = task.get_coro()
     while coroutine is not None:
         names.append(getattr(coroutine, "__qualname__", repr(coroutine)))
         coroutine = getattr(coroutine, "cr_await", None)
@@ -66,3 +70,58 @@ def screen_text(pilot: Pilot[None]) -> str:
 
     strips: list[Strip] = pilot.app.screen._compositor.render_strips()
     return "\n".join(strip.text.rstrip() for strip in strips)
+
+
+@asynccontextmanager
+async def session(yard: Yard, *, size: tuple[int, int] = (120, 36), **more: Any) -> AsyncIterator[Pilot[None]]:
+    """The program running over this core, its first list shown."""
+    app = ModelyardApp(yard.settings, opener=yard.opener, **more)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await start(pilot)
+        yield pilot
+
+
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    """Press keys, waiting for the program after each."""
+    for key in keys:
+        await pilot.press(key)
+        await settle(pilot)
+
+
+async def type_text(pilot: Pilot[None], text: str) -> None:
+    """Type."""
+    await pilot.press(*("space" if char == " " else char for char in text))
+    await settle(pilot)
+
+
+def rows(pilot: Pilot[None]) -> list[str]:
+    """The first column of the list in view."""
+    listing: Any = pilot.app.screen.query_one("#list")
+    found = (listing.row_at(index) for index in range(listing.count))
+    return [listing.cells(row)[0].text for row in found if row is not None]
+
+
+def selected(pilot: Pilot[None]) -> str:
+    """The first column of the selected line."""
+    listing: Any = pilot.app.screen.query_one("#list")
+    return str(listing.cells(listing.selected)[0].text)
+
+
+async def select(pilot: Pilot[None], name: str) -> None:
+    """Go to the line of this name, by keys."""
+    await press(pilot, "home")
+    for _ in range(len(rows(pilot))):
+        if any(cell.text == name for cell in _cells(pilot)):
+            return
+        await press(pilot, "down")
+    raise AssertionError(f"no line {name}\n{screen_text(pilot)}")
+
+
+def _cells(pilot: Pilot[None]) -> Any:
+    listing: Any = pilot.app.screen.query_one("#list")
+    return listing.cells(listing.selected)
+
+
+def toasts(pilot: Pilot[None]) -> list[str]:
+    """The texts of the toasts there are."""
+    return [note.message for note in pilot.app._notifications]

@@ -138,7 +138,8 @@ class HostsScreen(ListScreen):
             self._ask_soon(event.host)
 
     def _ask_soon(self, name: str) -> None:
-        self.run_worker(partial(self._ask, name), group=f"ask {name}", exclusive=True)
+        ask = partial(self._ask, name)
+        self.run_worker(ask, group=f"ask {name}", exclusive=True)  # type: ignore[arg-type]
 
     async def _ask(self, name: str) -> None:
         async with self._places:
