@@ -51,7 +51,7 @@ async def _file(source: ByteSource, path: str, size: int) -> ModelInfo:
         return await _gguf(source, path, size)
     if suffix == ".safetensors":
         header = await read_header(source, path, size, parse_safetensors, first=hf_folder.FIRST_READ)
-        return hf_folder.describe(path, [(name, header)], files=((name, size),))
+        return replace(hf_folder.describe(path, [(name, header)], files=((name, size),)), extra={})
     if suffix in folder.PICKLES:
         return _pickle(path, ((name, size),), size)
     raise FileProblem(

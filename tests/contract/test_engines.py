@@ -83,10 +83,20 @@ async def served(binary: Binary, model: Path, folder: Path, **changes: object) -
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             await until_healthy(client, process, log)
-            yield Running(client, log.read_text(errors="replace").splitlines(), "k3y-of-this-test")
+            yield Running(client, await lines_when_ready(log), "k3y-of-this-test")
     finally:
         process.terminate()
         await process.wait()
+
+
+async def lines_when_ready(log: Path) -> list[str]:
+    """The log up to the phase "ready", which is written a moment after the server answers."""
+    async with asyncio.timeout(READY_S):
+        while True:
+            lines = log.read_text(errors="replace").splitlines()
+            if any(ENGINE.phase(line) == "ready" for line in lines):
+                return lines
+            await asyncio.sleep(0.02)
 
 
 async def until_healthy(client: httpx.AsyncClient, process: asyncio.subprocess.Process, log: Path) -> None:
@@ -141,6 +151,7 @@ async def test_it_serves_with_its_key_alias_metrics_and_phases(binary: Binary, s
         assert embedding.status_code == httpx.codes.NOT_IMPLEMENTED
         phases = [phase for line in server.lines if (phase := ENGINE.phase(line))]
         assert phases[0] == "loading the model"
+        assert "model loaded" in phases
         assert phases[-1] == "ready"
         assert ENGINE.diagnose(server.lines) is None
         assert not any(server.key in line for line in server.lines)

@@ -338,3 +338,15 @@ async def test_a_header_beyond_the_cap_is_refused(tmp_path: Path, monkeypatch: p
     path.write_bytes(gguf({**LLAMA, "tokenizer.ggml.tokens": ["x" * 20] * 100_000}, TENSORS))
     monkeypatch.setattr(headers, "LARGEST_HEADER", 1 << 20)
     assert "claims" in (await refused(path)).message
+
+
+async def test_a_single_safetensors_file(tmp_path: Path) -> None:
+    path = tmp_path / "lora.safetensors"
+    path.write_bytes(safetensors({"w": ("I32", [10], 40)}))
+    info = await inspect_model(FolderSource(), str(path))
+    assert (info.format, info.weights_bytes, info.files) == (
+        "safetensors",
+        40,
+        (("lora.safetensors", len(path.read_bytes())),),
+    )
+    assert info.extra == {}
