@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from core.deploy import lease
 from core.deploy.health import ask
 from core.deploy.lifecycle import Trigger
-from core.deploy.starter import explain, facts_of
+from core.deploy.starter import ENDED_BY_SIGNAL, explain, facts_of
 from core.engines import engine_named
 from core.errors import EngineUnavailable, HostUnreachable, NotAllowed
 from core.events import now
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from core.settings import Settings
 
 BREAKER = 3  # restarts after which a server that keeps crashing is stopped
-_STOPPED_BY_HAND = {0, 137, 143}  # exit codes of `docker stop` and `docker kill`
 _LOG_LINES = 200
 
 
@@ -110,7 +109,7 @@ class Reconciler:
     async def _ended(self, runtime: Runtime, server: Server, seen: Observed) -> None:
         if server.status not in ACTIVE:
             return
-        by_hand = seen.exit_code in _STOPPED_BY_HAND and not seen.oom_killed
+        by_hand = seen.exit_code in {0, *ENDED_BY_SIGNAL} and not seen.oom_killed
         if by_hand and server.status != ServerStatus.STARTING:
             cause = "" if server.status == ServerStatus.STOPPING else f"It was stopped on {server.host_name}."
             await self._tracker.move(server, Trigger.ENDED, cause=cause, remedy="", **_down())

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _KEPT_LINES = 400
 _FIRST_POLL_S = 0.05
 _LOG_END_S = 3.0
+_COMING_BACK_S = 20.0
+ENDED_BY_SIGNAL = frozenset({137, 143})  # exit codes after SIGKILL and SIGTERM
 
 
 class Starter:
@@ -49,6 +51,7 @@ class Starter:
         """
         engine = engine_named(EngineName(server.server_type))
         log = _LogTail(runtime, server)
+        watchdog = _Watchdog()
         deadline = time.monotonic() + self._settings.load_timeout_s
         pause = _FIRST_POLL_S
         try:
@@ -58,10 +61,11 @@ class Starter:
                     yield event
                 try:
                     observed = await runtime.inspect(server.container_id)
-                    if has_ended(observed):
+                    if watchdog.has_failed(observed):
                         await self._fail(server, runtime, engine, log, observed)
                     healthy = await ask(connection, server.port or 0, engine.health_path)
                 except (EngineUnavailable, HostUnreachable) as error:
+                    watchdog.outage()
                     yield Progress(task=server.id, text=f"waiting for {server.host_name}: {clean_line(error.message)}")
                 else:
                     if healthy.ok and observed is not None:
@@ -88,7 +92,7 @@ class Starter:
         self, server: Server, runtime: Runtime, engine: Engine, log: _LogTail, observed: Observed | None
     ) -> None:
         await log.finish()
-        found = explain(engine, log.lines, observed)
+        found = explain(engine, list(log.lines), observed)
         await self._break_loop(server, runtime, observed)
         trigger = Trigger.CRASHED if observed else Trigger.GONE
         await self._tracker.move(server, Trigger.UP, trigger, cause=found.cause, remedy=found.remedy, phase="")
@@ -108,11 +112,32 @@ class Starter:
         raise StartFailed(f"{server.model_name} did not start.", cause=cause, remedy=remedy)
 
 
-def has_ended(observed: Observed | None) -> bool:
-    """While loading any end is a failure, also one that the restart policy repeats."""
-    if observed is None or observed.phase in {Phase.EXITED, Phase.RESTARTING}:
-        return True
-    return observed.restarts > 0
+class _Watchdog:
+    """Tells a start that failed from one that an engine's restart interrupted and begins anew."""
+
+    def __init__(self) -> None:
+        self._restarts = 0
+        self._outage_at: float | None = None
+
+    def outage(self) -> None:
+        """The engine or the line is gone: what ends now may have been ended by that."""
+        self._outage_at = time.monotonic()
+
+    def has_failed(self, observed: Observed | None) -> bool:
+        """While loading any end is a failure, also one that the restart policy repeats."""
+        if observed is None:
+            return True
+        if self._was_interrupted(observed):
+            self._restarts = observed.restarts
+            return False
+        return observed.phase in {Phase.EXITED, Phase.RESTARTING} or observed.restarts > self._restarts
+
+    def _was_interrupted(self, observed: Observed) -> bool:
+        """A daemon that comes back stops what it finds, by a signal, and starts it again."""
+        if self._outage_at is None or time.monotonic() > self._outage_at + _COMING_BACK_S:
+            return False
+        by_signal = observed.exit_code in {None, 0, *ENDED_BY_SIGNAL}
+        return by_signal and not observed.oom_killed
 
 
 def facts_of(observed: Observed) -> dict[str, object]:

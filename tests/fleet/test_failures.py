@@ -15,6 +15,7 @@ import pytest
 from core.app import Modelyard
 from core.errors import HostUnreachable, NeedsConfirmation, PlanRefused, StartFailed
 from core.events import Event, HostChanged, ServerChanged
+from core.findings import Severity
 from core.registry.records import Server
 from core.registry.values import DeployOptions
 from core.settings import Settings
@@ -57,7 +58,7 @@ async def until(seen: Callable[[], Awaitable[bool]], *, what: str, timeout_s: fl
 
 
 async def has_status(yard: Modelyard, status: str) -> bool:
-    return (await yard.registry.get_server("smol")).status == status
+    return [server.status for server in await yard.registry.servers()] == [status]
 
 
 async def test_a_truncated_file_is_found_by_the_dry_run(host: FleetHost, yard: Modelyard, remote_model: str) -> None:
@@ -102,7 +103,7 @@ async def test_a_missing_file(host: FleetHost, yard: Modelyard) -> None:
 async def test_a_port_that_is_taken(host: FleetHost, yard: Modelyard, busybox_image: str) -> None:
     host.docker("run", "-d", "-p", "127.0.0.1:8000:80", busybox_image, "/bin/busybox", "httpd", "-f", "-p", "80")
     taken = await yard.deploys.plan("smol", host.name, DeployOptions(max_model_len=512, port=8000))
-    assert [finding.check for finding in taken.of("error")] == ["port"]  # type: ignore[arg-type]
+    assert [finding.check for finding in taken.of(Severity.ERROR)] == ["port"]
     free = await yard.deploys.plan("smol", host.name, SMALL)
     assert free.spec.port == 8001
     host.docker("run", "-d", "-p", "127.0.0.1:8001:80", busybox_image, "/bin/busybox", "httpd", "-f", "-p", "80")
@@ -216,7 +217,7 @@ async def test_what_another_machine_deployed_is_recognised(
     await deploy(yard, host)
     monkeypatch.setenv("MODELS_DB_PATH", str(tmp_path / "other.db"))
     add_host(host)
-    (server,) = modelyard("servers", "list", "--json").document
+    (server,) = modelyard("servers", "list", "--json").document["servers"]
     assert (server["model_name"], server["status"]) == ("smol", "running")
     modelyard("stop", server["id"])
     await yard.deploys.reconcile()

@@ -54,8 +54,7 @@ def test_the_whole_way(host: FleetHost, remote_model: str) -> None:
     assert plan["memory"]["weights"] == pytest.approx(92.10 * 2**20, rel=0.02)
 
     modelyard("deploy", "smol", "--host", host.name, "--max-model-len", "2048", "--wait")
-    listed = modelyard("servers", "list", "--json").document
-    (server,) = listed if isinstance(listed, list) else listed["servers"]
+    (server,) = modelyard("servers", "list", "--json").document["servers"]
     assert (server["status"], server["host"], server["model_name"]) == ("running", host.name, "smol")
 
     container = inspected(host, f"llamacpp-model-{server['model_id']}")
@@ -109,7 +108,7 @@ def _is_safe(host: FleetHost, container: dict[str, object], *, port: int) -> Non
 
 def test_a_restart_keeps_the_container_and_an_update_changes_it(host: FleetHost) -> None:
     modelyard("deploy", "smol", "--host", host.name, "--max-model-len", "1024")
-    (server,) = modelyard("servers", "list", "--json").document
+    (server,) = modelyard("servers", "list", "--json").document["servers"]
     name = f"llamacpp-model-{server['model_id']}"
     first = inspected(host, name)
     modelyard("restart", "smol")
