@@ -43,9 +43,9 @@ class DockerRuntime:
 
     name = RuntimeName.DOCKER
 
-    def __init__(self, socket: Socket, *, host_name: str) -> None:
+    def __init__(self, socket: Socket, *, host_name: str, answer_within_s: float = 15.0) -> None:
         self._host = host_name
-        self._link = Link(socket, host_name=host_name)
+        self._link = Link(socket, host_name=host_name, quick_s=answer_within_s)
         self._abilities: EngineAbilities | None = None
         self._image_users: dict[str, tuple[str, float]] = {}
         self._seen: dict[str, _Seen] = {}
