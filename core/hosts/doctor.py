@@ -115,6 +115,10 @@ def _driver(seen: HostProbe) -> Iterator[Finding]:
     if seen.gpus:
         versions = sorted({gpu.driver_version for gpu in seen.gpus if gpu.driver_version})
         yield _ok("gpu-driver", f"{len(seen.gpus)} GPU(s), driver {', '.join(versions) or 'unknown'}.")
+        if seen.gpu_problem:
+            yield _warning(
+                "gpu-lost", f"{seen.gpu_problem}.", "On the host: sudo dmesg | grep -i xid; restart the host"
+            )
     elif seen.nvidia and "Version" in seen.gpu_problem and "mismatch" in seen.gpu_problem:
         yield _error(
             "gpu-driver",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from core.text import clean_line
 PYTHON = ("python3", "-I", "-S", "-B", "-")
 _PROGRAMS = ("rsync", "docker", "dockerd", "podman", "nvidia-smi", "nvidia-ctk", "nvidia-container-cli")
 _TIMEOUT_S = 20.0
+_DELAY_S = 1.0  # how long a line of a stream may be on its way
 
 # The same questions for a host without python3. One "key value" line each; the answer of nvidia-smi comes last.
 _SHELL = """
@@ -105,7 +106,7 @@ async def probe(connection: Connection, paths: Sequence[str] = (), *, timeout_s:
 
 async def watch(
     connection: Connection, paths: Sequence[str] = (), *, interval_s: float = 1.0
-) -> AsyncIterator[HostProbe]:
+) -> AsyncGenerator[HostProbe, None]:
     """The same again and again over one long-lived command, for a host with python3.
 
     Raises:
@@ -113,7 +114,7 @@ async def watch(
     """
     source = gpu_probe.probe_source(_asked(paths, with_gpus=True, interval_s=interval_s), with_gpus=True)
     async for line in connection.stream(PYTHON, stdin=source):
-        yield _read(line, time.time())
+        yield _read(line, time.time() - _DELAY_S)
 
 
 async def _ask_python(
@@ -153,10 +154,17 @@ def _read(text: str, sent: float) -> HostProbe:
             nvidia=answer["nvidia"],
             gpus=found,
             gpu_source=answer["gpu_source"] or ("nvidia-smi" if found else ""),
-            gpu_problem=clean_line(answer["gpu_problem"]) if not found else "",
+            gpu_problem=_gpu_problem(answer),
         )
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise CommandFailed("The host's answer can't be read.", cause=clean_line(text[-200:])) from error
+
+
+def _gpu_problem(answer: dict[str, Any]) -> str:
+    """Empty where nvidia-smi has answered instead, and where there is nothing to have a driver for."""
+    problem = clean_line(answer["gpu_problem"])
+    unneeded = "LibraryNotFound" in problem and not answer["nvidia"]
+    return "" if "smi" in answer or unneeded else problem
 
 
 def _skew(clock: float, sent: float) -> float:
