@@ -114,13 +114,13 @@ def _usage(error: Exception) -> ModelyardError:
 
 
 def _unexpected(error: Exception) -> ModelyardError:
-    from core.cli.crash import save
+    from core.cli.crash import save, without_secrets
     from core.errors import ModelyardError
 
     saved = save(error)
     return ModelyardError(
         f"Modelyard met an error that it does not know: {type(error).__name__}",
-        cause=str(error).partition("\n")[0][:300],
+        cause=without_secrets(str(error).partition("\n")[0][:300]),
         remedy=f"Please report it; the details are in {saved}" if saved else "Please report it.",
     )
 
