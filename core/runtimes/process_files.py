@@ -91,7 +91,7 @@ def parse_size(text: str) -> int:
 
 
 class RotatingLog:
-    """The log of a server: `log`, and the older `log.1`, `log.2` …, each up to `max_bytes`.
+    """The log of a server: `log`, and the older `log.1`, `log.2` …, each up to `max_bytes` and a line.
 
     A full disk loses lines, never the server.
     """
@@ -104,12 +104,16 @@ class RotatingLog:
 
     def write(self, tag: bytes, lines: Sequence[bytes]) -> None:
         """Append lines of one stream."""
-        if not lines:
-            return
         with suppress(OSError):
-            self._file.write(b"".join(b"%b%b\n" % (tag, line) for line in lines))
-            if self._file.tell() >= self._max_bytes:
-                self._rotate()
+            waiting, size = [], self._file.tell()
+            for line in lines:
+                waiting.append(b"%b%b\n" % (tag, line))
+                size += len(waiting[-1])
+                if size >= self._max_bytes:
+                    self._file.write(b"".join(waiting))
+                    self._rotate()
+                    waiting, size = [], 0
+            self._file.write(b"".join(waiting))
 
     def _open(self) -> BinaryIO:
         return os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab", buffering=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +34,12 @@ async def until(question: Callable[[], Awaitable[T | None]], *, what: str, withi
     raise AssertionError(f"not within {within_s} s: {what}")
 
 
+def closable(iterator: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+    """What a runtime's followers are: generators, which a caller can close."""
+    assert isinstance(iterator, AsyncGenerator)
+    return iterator
+
+
 @dataclass(kw_only=True)
 class Place:
     """A runtime and how a test looks at what it does; `spec` runs a script of the shell."""
@@ -42,11 +48,11 @@ class Place:
     image: str = ""
     _ports: int = field(default=0)
 
-    def spec(self, script: str, *, name: str = "llamacpp-model-m1", **more: Any) -> ServerSpec:
+    def spec(self, script: str, *, name: str = "llamacpp-model-m1", **more: Any) -> ServerSpec:  # noqa: ANN401 - fields of ServerSpec
         made = ServerSpec(name=name, image=self.image, argv=("sh", "-c", script), labels=LABELS, restart=False)
         return replace(made, **more)
 
-    def web_spec(self, *, port: int, **more: Any) -> ServerSpec:
+    def web_spec(self, *, port: int, **more: Any) -> ServerSpec:  # noqa: ANN401 - fields of ServerSpec
         """A server that answers HTTP on the port."""
         raise NotImplementedError
 
@@ -88,7 +94,7 @@ class DockerPlace(Place):
 
     host: FleetHost
 
-    def web_spec(self, *, port: int, **more: Any) -> ServerSpec:
+    def web_spec(self, *, port: int, **more: Any) -> ServerSpec:  # noqa: ANN401 - fields of ServerSpec
         script = "echo hello from it >/tmp/index.html; exec httpd -f -p 8000 -h /tmp"
         return self.spec(script, port=port, container_port=8000, **more)
 
@@ -114,7 +120,7 @@ class ProcessPlace(Place):
 
     folder: Path
 
-    def web_spec(self, *, port: int, **more: Any) -> ServerSpec:
+    def web_spec(self, *, port: int, **more: Any) -> ServerSpec:  # noqa: ANN401 - fields of ServerSpec
         pages = self.folder / "pages"
         pages.mkdir(exist_ok=True)
         (pages / "index.html").write_text("hello from it\n")

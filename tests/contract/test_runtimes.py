@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -16,7 +15,7 @@ import pytest
 from core.engines.base import API_KEY_FILE
 from core.errors import EngineRefused, NotFound
 from core.runtimes.base import BindMount, Happening, Phase, Runtime
-from tests.contract.runtime_places import LABELS, Place, docker_place, process_place, until
+from tests.contract.runtime_places import LABELS, Place, closable, docker_place, process_place, until
 
 SECRET = b"canary-7f3e91c2"
 
@@ -137,7 +136,7 @@ async def test_followed_log_ends_with_the_server(place: Place, runtime: Runtime)
 async def test_followed_log_shows_lines_as_they_come(place: Place, runtime: Runtime) -> None:
     server_id = await runtime.create(place.spec("while true; do echo tick; sleep 0.1; done"))
     await runtime.start(server_id)
-    async with asyncio.timeout(20), aclosing(_closable(runtime.logs(server_id, tail=0, follow=True))) as lines:
+    async with asyncio.timeout(20), aclosing(closable(runtime.logs(server_id, tail=0, follow=True))) as lines:
         seen = [await anext(lines) for _ in range(5)]
     assert seen == [("stdout", "tick")] * 5
 
@@ -145,7 +144,7 @@ async def test_followed_log_shows_lines_as_they_come(place: Place, runtime: Runt
 async def test_closing_a_follower_ends_its_thread_at_once(place: Place, runtime: Runtime) -> None:
     server_id = await runtime.create(place.spec("echo one; exec sleep 60"))
     await runtime.start(server_id)
-    logs = _closable(runtime.logs(server_id, follow=True))
+    logs = closable(runtime.logs(server_id, follow=True))
     assert await anext(logs) == ("stdout", "one")
     waiting = asyncio.ensure_future(anext(logs))
     await asyncio.sleep(0)
@@ -165,7 +164,7 @@ async def test_closing_a_follower_ends_its_thread_at_once(place: Place, runtime:
 async def test_more_followers_than_workers(place: Place, runtime: Runtime) -> None:
     server_id = await runtime.create(place.spec("echo one; exec sleep 60"))
     await runtime.start(server_id)
-    followers = [_closable(runtime.logs(server_id, follow=True)) for _ in range(20)]
+    followers = [closable(runtime.logs(server_id, follow=True)) for _ in range(20)]
     async with asyncio.timeout(20):
         for follower in followers:
             assert await anext(follower) == ("stdout", "one")
@@ -288,7 +287,7 @@ async def test_crash_loop_is_counted_and_can_be_stopped(place: Place, runtime: R
 async def test_server_that_ignores_sigterm_is_killed_after_the_time(place: Place, runtime: Runtime) -> None:
     server_id = await runtime.create(place.spec("trap '' TERM; echo ready; while true; do sleep 0.1; done"))
     await runtime.start(server_id)
-    async with asyncio.timeout(10), aclosing(_closable(runtime.logs(server_id, follow=True))) as lines:
+    async with asyncio.timeout(10), aclosing(closable(runtime.logs(server_id, follow=True))) as lines:
         assert await anext(lines) == ("stdout", "ready")
     began = time.monotonic()
     await runtime.stop(server_id, timeout_s=1)
@@ -301,7 +300,7 @@ async def test_sigterm_reaches_the_server(place: Place, runtime: Runtime) -> Non
     script = "trap 'echo bye; exit 5' TERM; echo ready; while true; do sleep 0.1; done"
     server_id = await runtime.create(place.spec(script, restart=True))
     await runtime.start(server_id)
-    async with asyncio.timeout(10), aclosing(_closable(runtime.logs(server_id, follow=True))) as lines:
+    async with asyncio.timeout(10), aclosing(closable(runtime.logs(server_id, follow=True))) as lines:
         assert await anext(lines) == ("stdout", "ready")
         await runtime.stop(server_id, timeout_s=10)
         assert await anext(lines) == ("stdout", "bye")
@@ -361,7 +360,3 @@ def _shown_by(process: psutil.Process) -> str:
         return " ".join([*process.cmdline(), *process.environ().values()])
     except psutil.Error:
         return ""
-
-
-def _closable(iterator: AsyncIterator[Any]) -> Any:
-    return iterator

@@ -18,7 +18,7 @@ from core.engines.base import API_KEY_FILE
 from core.errors import EngineMissing, EngineRefused, EngineUnavailable, HostSilent, NotAllowed, NotFound
 from core.runtimes.base import BindMount, Phase
 from core.runtimes.docker import DockerRuntime
-from tests.contract.runtime_places import LABELS, DockerPlace, docker_place, until
+from tests.contract.runtime_places import LABELS, DockerPlace, closable, docker_place, until
 from tests.fleet.fleet import Fleet
 from tests.fleet.host import FleetHost
 
@@ -42,9 +42,9 @@ def host(place: DockerPlace) -> FleetHost:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The requests made from now on, as "METHOD path"."""
     made: list[str] = []
-    send: Callable[..., Any] = requests.Session.send
+    send: Callable[..., requests.Response] = requests.Session.send
 
-    def noted(session: requests.Session, request: requests.PreparedRequest, **more: Any) -> Any:
+    def noted(session: requests.Session, request: requests.PreparedRequest, **more: object) -> requests.Response:
         made.append(f"{request.method} {request.path_url}")
         return send(session, request, **more)
 
@@ -292,7 +292,7 @@ async def test_lost_host_is_told_from_a_lost_engine(host: FleetHost, place: Dock
     runtime = DockerRuntime(socket, host_name="gpu1")
     server_id = await runtime.create(place.spec("echo one; exec sleep 60"))
     await runtime.start(server_id)
-    async with aclosing(runtime.logs(server_id, follow=True)) as lines:
+    async with aclosing(closable(runtime.logs(server_id, follow=True))) as lines:
         await anext(lines)
         lost = True
         with host.kill_dockerd(), pytest.raises(HostSilent):
