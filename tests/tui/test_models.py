@@ -1,5 +1,6 @@
 """The models screen, used by keys."""
 
+# ruff: noqa: ANN401 - stand-ins take anything
 from __future__ import annotations
 
 import asyncio
@@ -70,7 +71,11 @@ async def test_card_says_what_and_why_not(yard: Yard) -> None:
     async with session(yard) as pilot:
         await select(pilot, "qwen3-32b")
         text = screen_text(pilot)
-        for part in ("Running vLLM on port 8000", "http://127.0.0.1:8000/v1/chat/completions", "It is running already."):
+        for part in (
+            "Running vLLM on port 8000",
+            "http://127.0.0.1:8000/v1/chat/completions",
+            "It is running already.",
+        ):
             assert part in text
         await press(pilot, "d")
         assert any("running already" in toast for toast in toasts(pilot))

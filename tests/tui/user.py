@@ -30,8 +30,8 @@ async def until(pilot: Pilot[None], true: Callable[[], bool], what: str = "") ->
 async def settle(pilot: Pilot[None]) -> None:
     """Wait until no short work and no drawing is pending."""
     calm = 0
-    while calm < 3:
-        await pilot.pause(0.02)
+    while calm < 2:
+        await pilot.pause(0.01)
         calm = 0 if _busy(pilot) else calm + 1
 
 
