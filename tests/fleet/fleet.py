@@ -202,7 +202,9 @@ def _end_processes(space: str) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process is there and not only its exit status."""
+    """Whether a process is there and not only its exit status, which is taken where it is ours to take."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

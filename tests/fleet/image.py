@@ -131,7 +131,10 @@ def _busybox() -> Path:
 
 
 def _libraries(binary: Path) -> list[Path]:
-    return [Path(path) for path in _LOADER.findall(run("ldd", binary))]
+    listed = run("ldd", binary)
+    if lost := re.findall(r"(\S+) => not found", listed):
+        raise FleetError(f"{binary.name} needs {', '.join(lost)}, which this machine lacks")
+    return [Path(path) for path in _LOADER.findall(listed)]
 
 
 def _add_text(tree: tarfile.TarFile, name: str, text: str) -> None:
