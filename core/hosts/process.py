@@ -104,8 +104,11 @@ async def split_lines(
 
 async def end(process: asyncio.subprocess.Process) -> None:
     """End the program with all that it started: SIGTERM, two seconds, SIGKILL; safe under cancellation."""
-    if process.returncode is None:
-        await asyncio.shield(asyncio.ensure_future(_end(process)))
+    try:
+        if process.returncode is None:
+            await asyncio.shield(asyncio.ensure_future(_end(process)))
+    finally:
+        vars(process)["_transport"].close()  # else a full pipe stays open until its end of file
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -114,8 +117,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             os.killpg(process.pid, number)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), _GRACE_S)
-            break
-    vars(process)["_transport"].close()  # a full pipe would stay open until the loop is gone; asyncio has no other way
+            return
 
 
 async def start(

@@ -155,8 +155,9 @@ class HostService:
         changes = _changes(known, reachable=reachable, text=text)
         if not changes:
             return
+        is_news = "problem" in changes or "unreachable_since" in changes
         await self._registry.edit_host(host.id, changes)
-        if reachable != (known.unreachable_since is None) or text != known.problem:
+        if is_news:
             self._bus.publish(HostChanged(host=host.name, reachable=reachable, detail=text))
 
     def _make(self, host: Host) -> Connection:
