@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for fixture in getattr(item, "fixturenames", ()):
             if mark := _MARKED_FIXTURES.get(fixture):
                 item.add_marker(mark)
-        if "vllm" in item.keywords and not config.getoption("--vllm"):
+        if "vllm" in [mark.name for mark in item.iter_markers()] and not config.getoption("--vllm"):
             item.add_marker(pytest.mark.skip(reason="starts vLLM on the CPU: only with --vllm"))
 
 

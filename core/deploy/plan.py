@@ -128,7 +128,8 @@ class _Draft:
         return tuple(self._fit(gpu, chosen=gpu.uuid in chosen) for gpu in self.seen.overview.gpus)
 
     def _fit(self, gpu: Gpu, *, chosen: bool) -> GpuFit:
-        needed = _needed_on(gpu, self.engine, self.options, self.memory, max(1, len(self.gpus)))
+        layers = self.seen.info.layers if isinstance(self.seen.info, ModelInfo) else None
+        needed = _needed_on(gpu, self.engine, self.options, self.memory, count=max(1, len(self.gpus)), layers=layers)
         budget = int((gpu.memory_total or 0) * self.options.gpu_memory_utilization)
         enough = _has_room(gpu, needed)
         if self.engine.name is EngineName.VLLM and self.memory and gpu.memory_total:
@@ -213,7 +214,7 @@ class _Draft:
 
     def _request(self, *, in_container: bool) -> LaunchRequest:
         return LaunchRequest(
-            model_path=self._path_in_container() if in_container else self.seen.model_path,
+            model_path=self._path_in_container() if in_container else self._loaded_path,
             served_name=self.seen.model.served_name,
             options=self.options,
             max_model_len=self.context,
@@ -228,19 +229,24 @@ class _Draft:
         binary = binaries.find(self.engine.name, chosen=self.options.image)
         if binary is None:
             return spec
-        return replace(spec, argv=(binary.path, *launch.argv[1:]), env={**launch.env, **binary.env})
+        argv = tuple(binary.path if word == self.engine.program else word for word in launch.argv)
+        return replace(spec, argv=argv, env={**launch.env, **binary.env})
 
-    def _folder(self) -> str:
-        path = PurePosixPath(self.seen.model_path)
-        is_file = path.suffix.lower() == ".gguf"
-        return str(path.parent if is_file else path)
+    @property
+    def _loaded_path(self) -> str:
+        """What the engine loads: of a folder with one GGUF, or of a split one, the (first) file."""
+        return self.seen.info.path if isinstance(self.seen.info, ModelInfo) else self.seen.model_path
+
+    @property
+    def _is_file(self) -> bool:
+        return PurePosixPath(self._loaded_path).suffix.lower() == ".gguf"
 
     def _path_in_container(self) -> str:
-        path = PurePosixPath(self.seen.model_path)
-        return f"{MODELS_MOUNT}/{path.name}" if path.suffix.lower() == ".gguf" else MODELS_MOUNT
+        return f"{MODELS_MOUNT}/{PurePosixPath(self._loaded_path).name}" if self._is_file else MODELS_MOUNT
 
     def _mounts(self) -> tuple[BindMount, ...]:
-        return (BindMount(source=self._folder(), target=MODELS_MOUNT),)
+        folder = PurePosixPath(self._loaded_path).parent if self._is_file else PurePosixPath(self._loaded_path)
+        return (BindMount(source=str(folder), target=MODELS_MOUNT),)
 
 
 def _choose_image(seen: Survey, engine: Engine, options: DeployOptions, gpus: tuple[Gpu, ...]) -> str:
@@ -282,7 +288,8 @@ def _choose_gpus(
         return best, estimated(len(best))
     for count in range(1, len(available) + 1):
         best, needed = tuple(checks.best_gpus(available, count)), estimated(count)
-        if all(_has_room(gpu, _needed_on(gpu, engine, options, needed, count)) for gpu in best):
+        layers = info.layers if info else None
+        if all(_has_room(gpu, _needed_on(gpu, engine, options, needed, count=count, layers=layers)) for gpu in best):
             return best, needed
     return available, estimated(len(available))
 
@@ -291,8 +298,10 @@ def _has_room(gpu: Gpu, needed: int) -> bool:
     return gpu.memory_free is None or needed <= gpu.memory_free
 
 
-def _needed_on(gpu: Gpu, engine: Engine, options: DeployOptions, needs: MemoryEstimate | None, count: int) -> int:
+def _needed_on(
+    gpu: Gpu, engine: Engine, options: DeployOptions, needs: MemoryEstimate | None, *, count: int, layers: int | None
+) -> int:
     """Bytes that must be free on one GPU at start: vLLM claims its share of the whole card."""
     if engine.name is EngineName.VLLM and gpu.memory_total:
         return int(gpu.memory_total * options.gpu_memory_utilization)
-    return needs.total // count if needs else 0
+    return memory.needed_per_gpu(needs, engine.name, gpu_count=count, layers=layers) if needs else 0

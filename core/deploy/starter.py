@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _KEPT_LINES = 400
 _FIRST_POLL_S = 0.05
 _LOG_END_S = 3.0
-_COMING_BACK_S = 20.0
+_ENDED = frozenset({Phase.EXITED, Phase.RESTARTING})
 ENDED_BY_SIGNAL = frozenset({137, 143})  # exit codes after SIGKILL and SIGTERM
 
 
@@ -61,11 +61,15 @@ class Starter:
                     yield event
                 try:
                     observed = await runtime.inspect(server.container_id)
-                    if watchdog.has_failed(observed):
+                    watchdog.outage = watchdog.outage or log.broke
+                    if watchdog.was_interrupted(observed):
+                        yield Progress(task=server.id, text=f"starting again: {server.host_name} ended it")
+                        await runtime.start(server.container_id)
+                    elif watchdog.has_failed(observed):
                         await self._fail(server, runtime, engine, log, observed)
                     healthy = await ask(connection, server.port or 0, engine.health_path)
                 except (EngineUnavailable, HostUnreachable) as error:
-                    watchdog.outage()
+                    watchdog.outage = True
                     yield Progress(task=server.id, text=f"waiting for {server.host_name}: {clean_line(error.message)}")
                 else:
                     if healthy.ok and observed is not None:
@@ -113,31 +117,22 @@ class Starter:
 
 
 class _Watchdog:
-    """Tells a start that failed from one that an engine's restart interrupted and begins anew."""
+    """Tells a start that failed from one that the end of its container engine interrupted."""
 
     def __init__(self) -> None:
+        self.outage = False
         self._restarts = 0
-        self._outage_at: float | None = None
-
-    def outage(self) -> None:
-        """The engine or the line is gone: what ends now may have been ended by that."""
-        self._outage_at = time.monotonic()
 
     def has_failed(self, observed: Observed | None) -> bool:
         """While loading any end is a failure, also one that the restart policy repeats."""
-        if observed is None:
-            return True
-        if self._was_interrupted(observed):
-            self._restarts = observed.restarts
-            return False
-        return observed.phase in {Phase.EXITED, Phase.RESTARTING} or observed.restarts > self._restarts
+        return observed is None or observed.phase in _ENDED or observed.restarts > self._restarts
 
-    def _was_interrupted(self, observed: Observed) -> bool:
-        """A daemon that comes back stops what it finds, by a signal, and starts it again."""
-        if self._outage_at is None or time.monotonic() > self._outage_at + _COMING_BACK_S:
+    def was_interrupted(self, observed: Observed | None) -> bool:
+        """An engine that comes back ends what it finds by a signal, and does not always start it again; told once."""
+        if not self.outage or observed is None or observed.phase not in _ENDED:
             return False
-        by_signal = observed.exit_code in {None, 0, *ENDED_BY_SIGNAL}
-        return by_signal and not observed.oom_killed
+        self.outage, self._restarts = False, observed.restarts + 1
+        return observed.exit_code in ENDED_BY_SIGNAL and not observed.oom_killed
 
 
 def facts_of(observed: Observed) -> dict[str, object]:
@@ -161,6 +156,8 @@ def explain(engine: Engine, lines: Sequence[str], observed: Observed | None) -> 
     if observed.oom_killed:
         return Diagnosis(cause="The host's kernel killed it: out of memory.", remedy="Lower --max-model-len.")
     last = next((clean_line(line) for line in reversed(lines) if line.strip()), "")
+    if observed.exit_code in ENDED_BY_SIGNAL and not observed.error:
+        return Diagnosis(cause="It was stopped on its host while it started.", remedy="Deploy it again.", line=last)
     told = clean_line(observed.error) or last or "It wrote nothing."
     return Diagnosis(
         cause=f"It ended with exit code {observed.exit_code}: {told}", remedy="Look at its log.", line=last
@@ -172,6 +169,7 @@ class _LogTail:
 
     def __init__(self, runtime: Runtime, server: Server) -> None:
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.broke = False  # it ended with the engine or the line, not with the server
         self._runtime = runtime
         self._server = server
         self._new: deque[tuple[str, str]] = deque()
@@ -185,11 +183,13 @@ class _LogTail:
             self._task = asyncio.create_task(self._read(tail))
 
     async def _read(self, tail: int | None) -> None:
-        with contextlib.suppress(ModelyardError):  # the caller meets the same error where it can be told
+        try:
             async for stream, line in self._runtime.logs(self._server.container_id, tail=tail, follow=True):
                 self.lines.append(line)
                 self._new.append((stream, line))
                 self._arrived.set()
+        except ModelyardError:  # the caller meets the same error where it can be told
+            self.broke = True
 
     def take(self) -> list[tuple[str, str]]:
         """What is new."""
