@@ -16,6 +16,7 @@ from core.events import Event, HostChanged, RecordChanged, ServerChanged
 from core.registry.values import ServerStatus
 from core.text import clean_line
 from tui.bridge import CoreEvent, Opener, WatchFailed, YardFailed, YardOpened, live, open_yard
+from tui.endings import run_until_ended
 from tui.keys import bindings
 from tui.theme import MODELYARD, plain_tones
 
@@ -130,9 +131,13 @@ class ModelyardApp(App[None]):
         if isinstance(event, ServerChanged) and event.before != event.after:
             self._toast_server(event)
         elif isinstance(event, HostChanged):
-            state = "is reachable again" if event.reachable else "can't be reached"
-            detail = f": {event.detail}" if event.detail else ""
-            self.toast(f"{event.host} {state}{detail}", tone="information" if event.reachable else "warning")
+            self._toast_host(event)
+
+    def _toast_host(self, event: HostChanged) -> None:
+        if event.detail:
+            self.toast(event.detail, tone="warning")
+        else:
+            self.toast(f"{event.host} is {'fine again' if event.reachable else 'not reachable'}")
 
     def _toast_server(self, event: ServerChanged) -> None:
         name = f"{event.model_name} on {event.host}"
@@ -218,6 +223,6 @@ def fault(error: Exception) -> ModelyardError:
     )
 
 
-def run_screens(settings: Settings, *, chat_with: str | None = None) -> None:
-    """Open the screens and return when the user leaves; `chat_with` opens a talk with that model at once."""
-    ModelyardApp(settings, chat_with=chat_with).run()
+def run_screens(settings: Settings, *, chat_with: str | None = None) -> int:
+    """Open the screens until the user leaves, and return the exit code; `chat_with` opens a talk with that model."""
+    return run_until_ended(ModelyardApp(settings, chat_with=chat_with))

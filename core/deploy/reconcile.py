@@ -53,24 +53,19 @@ class Reconciler:
 
     async def host(self, host: Host) -> bool:
         """One host; False when it could not be asked, which is written to its record."""
-        try:
-            await self._hosts.connection(host).connect()
-            for runtime in self._runtimes.of(host):
+        problem: HostUnreachable | EngineUnavailable | None = None
+        for runtime in self._runtimes.of(host):
+            try:
+                await self._hosts.connection(host).connect()
                 await self._runtime(host, runtime)
-        except (HostUnreachable, EngineUnavailable) as error:
-            await self._hosts.note_problem(host, error)
-            return False
-        await self._hosts.note_problem(host, None)
-        return True
+            except (HostUnreachable, EngineUnavailable) as error:
+                problem = error
+        await self._hosts.note_problem(host, problem)
+        return problem is None
 
     async def _runtime(self, host: Host, runtime: Runtime) -> None:
         servers = [one for one in await self._registry.servers(host_id=host.id) if one.runtime == runtime.name]
-        try:
-            observed = {one.name: one for one in await runtime.list()}
-        except EngineUnavailable:
-            if not servers and self._runtimes.is_optional(host, runtime.name):
-                return
-            raise
+        observed = {one.name: one for one in await runtime.list()}
         for server in servers:
             await self._server(host, runtime, server, observed.pop(server.container_name, None))
         for unknown in observed.values():

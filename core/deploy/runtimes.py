@@ -38,10 +38,6 @@ class Runtimes:
         names = list(RuntimeName) if host.kind == LOCAL_HOST else [RuntimeName.DOCKER]
         return [self.get(host, name) for name in names]
 
-    def is_optional(self, host: Host, name: RuntimeName) -> bool:
-        """This machine may have no Docker; a host reached by SSH is of no use without."""
-        return host.kind == LOCAL_HOST and name is RuntimeName.DOCKER
-
     async def forget(self, host_id: str) -> None:
         """Close the runtimes of a host that was removed."""
         for key in [key for key in self._made if key[0] == host_id]:

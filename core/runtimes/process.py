@@ -12,7 +12,6 @@ import platform
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +22,7 @@ from core.runtimes import process_files
 from core.runtimes.base import Happening, Observed, RuntimeInfo, ServerSpec
 from core.runtimes.process_observe import changes, cpu_and_memory, observed
 from core.runtimes.process_store import ProcessStore
+from core.runtimes.workers import Workers
 
 T = TypeVar("T")
 
@@ -31,6 +31,9 @@ _LOG_POLL_S = 0.1
 _WATCH_POLL_S = 0.25
 _FIRST_SAMPLE_S = 0.2
 _NVIDIA = Path("/proc/driver/nvidia/version")
+
+
+_LEASHES: dict[str, int] = {}  # the program's, not a runtime's: an ephemeral server lives as long as the program
 
 
 class ProcessRuntime:
@@ -45,9 +48,8 @@ class ProcessRuntime:
         self._dir = state_dir
         self._store = ProcessStore(state_dir)
         self._ephemeral = ephemeral
-        self._leashes: dict[str, int] = {}  # kept even when `start` was cancelled: `close` ends the server
         self._samples: dict[str, tuple[float, float]] = {}
-        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="processes")
+        self._pool = Workers(_WORKERS, name="processes")
 
     async def info(self) -> RuntimeInfo:
         has_driver = await self._run(_NVIDIA.exists)
@@ -92,7 +94,7 @@ class ProcessRuntime:
         leash = started.result()
         if leash is not None:
             self._drop_leash(server_id)
-            self._leashes[server_id] = leash
+            _LEASHES[server_id] = leash
 
     async def stop(self, server_id: str, *, timeout_s: float) -> None:
         folder = await self._folder(server_id)
@@ -176,13 +178,10 @@ class ProcessRuntime:
         return measured[1]
 
     async def close(self) -> None:
-        """Ephemeral servers end now."""
-        for server_id in tuple(self._leashes):
-            self._drop_leash(server_id)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
     def _drop_leash(self, server_id: str) -> None:
-        leash = self._leashes.pop(server_id, None)
+        leash = _LEASHES.pop(server_id, None)
         if leash is not None:
             os.close(leash)
 
@@ -190,4 +189,4 @@ class ProcessRuntime:
         return await self._run(lambda: self._store.folder(server_id))
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return await self._pool.run(work)
