@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from core.app import Modelyard
 from core.errors import (
     CommandFailed,
     EngineMissing,
@@ -494,3 +495,55 @@ async def test_the_doctor_at_a_closed_door(host: FleetHost, connect: Connect) ->
 
 async def test_all_kinds_of_keys_are_shown(host: FleetHost, connect: Connect) -> None:
     assert [str(key) for key in await shown_keys(connect().target)] == [f"{host.fingerprint} (ED25519)"]
+
+
+# the service, with real records
+
+
+@pytest.fixture
+async def yard(settings: Settings) -> AsyncIterator[Modelyard]:
+    async with Modelyard.open(settings) as opened:
+        yield opened
+
+
+async def test_a_host_is_added_looked_at_and_removed(yard: Modelyard, host: FleetHost, fleet: Fleet) -> None:
+    added = await yard.hosts.add("box", target="gpu1-deployer", ssh_config=str(fleet.ssh_config))
+    assert (added.models_dir, added.docker_socket) == ("/srv/models", "/var/run/docker.sock")
+    seen = await yard.hosts.overview("box")
+    assert (seen.reachable, seen.problem, seen.gpus) == (True, "", ())
+    assert seen.engine.startswith("Docker ")
+    assert seen.disk is not None
+    assert seen.disk.total == host.plan.models_size
+    await yard.hosts.remove("box")
+    assert [one.name for one in await yard.registry.hosts()] == ["local"]
+
+
+async def test_a_models_folder_of_ones_own(yard: Modelyard, fleet: Fleet) -> None:
+    added = await yard.hosts.add("box", target="gpu1-op", ssh_config=str(fleet.ssh_config), models_dir="~/my models")
+    assert added.models_dir == "/home/op/my models"
+    seen = await yard.hosts.overview("box")
+    assert seen.reachable
+    assert "no rights" in seen.problem
+    assert "usermod" in seen.remedy
+
+
+async def test_the_first_contact_through_the_service(
+    yard: Modelyard, host: FleetHost, fleet: Fleet, tmp_path: Path
+) -> None:
+    config = str(fleet.write_ssh_config(tmp_path / "config", known_hosts=tmp_path / "known_hosts"))
+    with pytest.raises(HostKeyUnknown) as failure:
+        await yard.hosts.add("gpu1", ssh_config=config)
+    assert [one.name for one in await yard.registry.hosts()] == ["local"]
+    (fingerprint,) = failure.value.fingerprints
+    assert (await yard.hosts.add("gpu1", ssh_config=config, accept_host_key=fingerprint)).target == "gpu1"
+
+
+async def test_a_host_that_went_away_and_came_back(yard: Modelyard, host: FleetHost, fleet: Fleet) -> None:
+    await yard.hosts.add("gpu1", ssh_config=str(fleet.ssh_config))
+    with host.take_down_sshd():
+        seen = await yard.hosts.overview("gpu1")
+        assert (seen.reachable, bool(seen.problem), bool(seen.remedy)) == (False, True, True)
+        assert (await yard.registry.get_host("gpu1")).unreachable_since is not None
+    assert (await yard.hosts.overview("gpu1")).reachable
+    known = await yard.registry.get_host("gpu1")
+    assert (known.unreachable_since, known.problem) == (None, "")
