@@ -5,16 +5,14 @@ The docker SDK (166 ms to import) is imported when the first request is made.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.runtimes import docker_errors
 from core.runtimes.followers import Decoder, Follower
+from core.runtimes.workers import Workers
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -41,7 +39,7 @@ class Link:
         self._version: str | None = None
         self._guard = threading.Lock()
         self._opening = threading.Lock()
-        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix=f"docker-{host_name}")
+        self._pool = Workers(_WORKERS, name=f"docker-{host_name}")
         self._followers: set[Follower[Any]] = set()
         self._closed = False
 
@@ -95,18 +93,6 @@ class Link:
             await self._ask_socket()
             raise docker_errors.gone(self.host_name, doing=doing) from broken
 
-    def run_detached(self, work: Callable[[APIClient], object]) -> None:
-        """Run `work` when nobody can wait for it any more; its errors are dropped."""
-        path = self._path
-
-        def job() -> None:
-            with suppress(Exception):
-                if path is not None:
-                    work(self._client(path, patient=True))
-
-        with suppress(RuntimeError):
-            self._pool.submit(job)
-
     def forget(self) -> None:
         """Drop the clients, so that the next request asks for the socket again."""
         with self._guard:
@@ -121,13 +107,13 @@ class Link:
         for follower in list(self._followers):
             follower.close()
         self.forget()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
     async def _submit(self, path: Path, work: Callable[[APIClient], T], *, patient: bool) -> T:
         def job() -> T:
             return work(self._client(path, patient=patient))
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, job)
+        return await self._pool.run(job)
 
     def _client(self, path: Path, *, patient: bool) -> APIClient:
         with self._opening:

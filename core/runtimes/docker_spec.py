@@ -23,7 +23,6 @@ class EngineAbilities:
 
     gpu_runtime: str = ""
     init: bool = True
-    cdi_devices: tuple[str, ...] = ()
 
 
 def container_config(spec: ServerSpec, abilities: EngineAbilities) -> dict[str, Any]:
@@ -87,7 +86,6 @@ def abilities_of(info: Mapping[str, Any]) -> EngineAbilities:
     return EngineAbilities(
         gpu_runtime=_gpu_runtime(info, cdi),
         init=(info.get("InitCommit") or {}).get("ID") != "N/A",
-        cdi_devices=cdi,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -15,9 +16,20 @@ import pytest
 import requests
 
 from core.engines.base import API_KEY_FILE
-from core.errors import EngineMissing, EngineRefused, EngineUnavailable, HostSilent, NotAllowed, NotFound
+from core.errors import (
+    EngineMissing,
+    EngineRefused,
+    EngineUnavailable,
+    HostSilent,
+    HostUnreachable,
+    NotAllowed,
+    NotFound,
+)
+from core.hosts.ssh import SshConnection
+from core.registry.records import Host
 from core.runtimes.base import BindMount, Phase
 from core.runtimes.docker import DockerRuntime
+from core.settings import Settings
 from tests.contract.runtime_places import LABELS, DockerPlace, closable, docker_place, until
 from tests.fleet.fleet import Fleet
 from tests.fleet.host import FleetHost
@@ -344,3 +356,64 @@ async def test_something_else_behind_the_socket(short_folder: Path) -> None:
 async def test_server_killed_for_its_memory_says_so(place: DockerPlace) -> None:
     spec = place.spec("x=x; while true; do x=$x$x; done", memory_limit=16 * 2**20)
     assert (await place.run_to_end(spec)).oom_killed
+
+
+async def test_over_ssh_and_after_a_lost_connection(clean_hosts: Fleet, place: DockerPlace, settings: Settings) -> None:
+    host = clean_hosts.hosts[0]
+    connection = SshConnection(Host(name="gpu1", target="gpu1", ssh_config=str(clean_hosts.ssh_config)), settings)
+    runtime = DockerRuntime(connection.docker_socket, host_name="gpu1")
+    try:
+        server_id = await runtime.create(place.spec("echo one; exec sleep 60"), files={API_KEY_FILE: SECRET})
+        await runtime.start(server_id)
+        async with asyncio.timeout(30), aclosing(closable(runtime.logs(server_id, follow=True))) as lines:
+            assert await anext(lines) == ("stdout", "one")
+            with host.take_down_sshd():
+                with pytest.raises(HostUnreachable):
+                    await anext(lines)
+                with pytest.raises(HostUnreachable):
+                    await runtime.list()
+        assert [server.phase for server in await runtime.list()] == [Phase.UP]
+        assert await runtime.read_file(server_id, API_KEY_FILE) == SECRET
+        with host.kill_dockerd(), pytest.raises(EngineMissing):
+            await runtime.list()
+        assert len(await runtime.list()) == 1
+    finally:
+        await runtime.close()
+        await connection.end()
+
+
+_IMPATIENT = """
+import asyncio, sys
+from pathlib import Path
+from core.runtimes.docker import DockerRuntime
+
+async def path():
+    return Path(sys.argv[1])
+
+async def main():
+    runtime = DockerRuntime(path, host_name="gpu1")
+    try:
+        async with asyncio.timeout(0.5):
+            await runtime.list()
+    except TimeoutError:
+        print("gave up")
+    await runtime.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_program_ends_while_an_engine_hangs(short_folder: Path) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    path = short_folder / "silent.sock"
+    server = await asyncio.start_unix_server(silent, path)
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _IMPATIENT, str(path), stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(8):
+        output, _ = await program.communicate()
+    assert output == b"gave up\n"
+    server.close()

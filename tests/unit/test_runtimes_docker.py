@@ -49,7 +49,7 @@ def test_the_whole_command_replaces_that_of_the_image() -> None:
         ({"InitCommit": {"ID": ""}}, EngineAbilities()),
         (
             {"DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}]},
-            EngineAbilities(gpu_runtime="cdi", cdi_devices=("nvidia.com/gpu=0",)),
+            EngineAbilities(gpu_runtime="cdi"),
         ),
         ({"DiscoveredDevices": [{"Source": "cdi", "ID": "vendor.com/net=0"}]}, ""),
     ],
