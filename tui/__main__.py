@@ -40,8 +40,7 @@ def _open() -> int:
 def _screens(settings: Settings, chat_with: str | None) -> int:
     from tui.app import run_screens
 
-    run_screens(settings, chat_with=chat_with)
-    return 0
+    return run_screens(settings, chat_with=chat_with)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ class Terminal:
                 os.execvpe(COMMAND[0], [*COMMAND, *words], {**os.environ, "TERM": "xterm-256color", **(env or {})})
             finally:
                 os._exit(127)
+        termios.tcsetwinsize(self.fd, (24, 80))
 
     def wait_for(self, text: str, *, timeout: float = 30) -> str:
         """Read until `text` was written; everything so far."""

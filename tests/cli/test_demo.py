@@ -144,6 +144,16 @@ def test_the_next_demo_removes_what_a_killed_one_left(smollm2: Path, own_tempora
     assert_nothing_runs()
 
 
+def test_with_the_screens_on_a_terminal_that_goes_away(smollm2: Path, own_temporary_folder: Path) -> None:
+    terminal = Terminal("demo")
+    terminal.wait_for("\x1b[?1049h", timeout=60)
+    os.close(terminal.fd)
+    code = os.waitstatus_to_exitcode(os.waitpid(terminal.pid, 0)[1])
+    assert code in {129, -signal.SIGHUP}
+    assert_nothing_runs()
+    assert list(own_temporary_folder.iterdir()) == []
+
+
 @pytest.mark.parametrize("ending", ["ctrl+q", *(one.name for one in _SIGNALS[1:])])
 def test_with_the_screens(ending: str, smollm2: Path, own_temporary_folder: Path) -> None:
     terminal = Terminal("demo")
