@@ -71,5 +71,6 @@ class TextField(Input):
         self.cursor_blink = False
 
     def _on_paste(self, event: events.Paste) -> None:
+        event.prevent_default()
         event.text = clean_line(event.text.strip())
         super()._on_paste(event)
