@@ -80,9 +80,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(
-            f"{path} can't be read: {error}", remedy="Correct the file or move it away."
-        ) from error
+        raise UsageError(f"{path} can't be read: {error}", remedy="Correct the file or move it away.") from error
     for key, value in content.items():
         wanted = _CHOICES.get(key)
         if wanted is None or not isinstance(value, wanted):

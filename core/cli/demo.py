@@ -79,7 +79,7 @@ def _install_command() -> str:
     from shlex import join
 
     wanted = [line.partition(";")[0].strip() for line in requires("modelyard") or () if "extra == 'demo'" in line]
-    return join(["pip", "--python", sys.executable, "install", *wanted])
+    return join(["pip", "--python", sys.executable, "install", "--no-deps", *wanted])
 
 
 async def _answer_once(settings: Settings, out: Output, model: Path, prompt: str) -> None:

@@ -85,6 +85,11 @@ GENERIC: tuple[Rule, ...] = (
         "Make the model's files readable: chmod -R a+rX FOLDER.",
     ),
     Rule(
+        r"error while loading shared libraries: libgomp",
+        "This machine lacks OpenMP's runtime, libgomp.",
+        "On Debian, as root: apt-get install libgomp1",
+    ),
+    Rule(
         r"error while loading shared libraries: (?P<library>[^:\s]+)",
         "The program lacks the library {library}.",
         "Use the engine's own image; for a GPU image, give it a GPU.",

@@ -155,7 +155,7 @@ class HostService:
         changes = _changes(known, reachable=reachable, text=text)
         if not changes:
             return
-        is_news = "problem" in changes or "unreachable_since" in changes
+        is_news = "unreachable_since" in changes or (reachable and "problem" in changes)
         await self._registry.edit_host(host.id, changes)
         if is_news:
             self._bus.publish(HostChanged(host=host.name, reachable=reachable, detail=text))
