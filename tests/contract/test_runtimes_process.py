@@ -143,16 +143,19 @@ async def test_ephemeral_server_ends_with_its_program(place: ProcessPlace, tmp_p
     await gone(mark)
 
 
-async def test_closing_ends_ephemeral_servers(tmp_path: Path) -> None:
+async def test_ephemeral_server_belongs_to_the_program_not_to_a_runtime(place: ProcessPlace, tmp_path: Path) -> None:
     script, mark = family(tmp_path)
-    place = process_place(tmp_path)
-    runtime = ProcessRuntime(tmp_path / "processes", ephemeral=True)
-    server_id = await runtime.create(place.spec(script))
-    await runtime.start(server_id)
+    open_before = psutil.Process().num_fds()
+    first, second = (ProcessRuntime(tmp_path / "processes", ephemeral=True) for _ in range(2))
+    server_id = await first.create(place.spec(script))
+    await first.start(server_id)
+    await first.close()
     await ready(place, server_id)
-    await runtime.close()
+    assert (await place.phase(server_id, Phase.UP)).id == server_id
+    await second.stop(server_id, timeout_s=2)
     await gone(mark)
-    await place.runtime.close()
+    await second.close()
+    assert psutil.Process().num_fds() <= open_before
 
 
 async def test_number_of_a_process_used_again_is_never_killed(place: ProcessPlace) -> None:
