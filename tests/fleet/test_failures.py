@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import signal
 import time
@@ -232,10 +231,9 @@ async def test_our_program_killed_in_the_middle_of_a_deploy(host: FleetHost, yar
         servers = await yard.registry.servers()
         return bool(servers) and servers[0].status in {moment, "running"}
 
-    with contextlib.closing(deploying.stdout or contextlib.nullcontext()):  # type: ignore[arg-type]
+    with deploying:
         await until(at_the_moment, what=moment)
         deploying.send_signal(signal.SIGKILL)
-        deploying.wait()
     await until(lambda: _settled(yard), what="the registry agrees with the host")
     server = await yard.registry.get_server("smol")
     state = host.docker("ps", "-a", "--format", "{{json .}}").strip()
