@@ -25,11 +25,11 @@ class Ended:
     out: str
     err: str
 
-    def json(self) -> Any:  # noqa: ANN401 - documents differ
+    def json(self) -> Any:
         """Standard output as the one document that it must be."""
         return json.loads(self.out)
 
-    def error(self) -> Any:  # noqa: ANN401 - documents differ
+    def error(self) -> Any:
         """Standard error as the one document that it must be."""
         return json.loads(self.err)
 

@@ -252,8 +252,8 @@ def test_a_killed_engine_is_started_again_and_the_registry_sees_it(model: str, s
 def _listener(port: int) -> int:
     """The process that listens on a port of this machine."""
     for connection in psutil.net_connections("tcp"):
-        listens = connection.status == psutil.CONN_LISTEN and connection.laddr
-        if listens and connection.laddr[1] == port and connection.pid:
+        listens = connection.status == psutil.CONN_LISTEN and getattr(connection.laddr, "port", None) == port
+        if listens and connection.pid:
             return connection.pid
     raise AssertionError(f"nothing listens on {port}")
 
