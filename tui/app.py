@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App
 from textual.binding import BindingType
 from textual.content import Content
 from textual.signal import Signal
@@ -19,6 +18,8 @@ from tui.bridge import CoreEvent, Opener, WatchFailed, YardFailed, YardOpened, l
 from tui.endings import run_until_ended
 from tui.keys import bindings
 from tui.theme import MODELYARD, plain_tones
+from tui.typeahead import HoldsKeys
+from tui.widgets.plain import TextField
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from core.settings import Settings
 
 _CLOSE_TIMEOUT_S = 5.0
+_FOR_LISTS = frozenset({"go", "help", "leave"})
 
 
 def _models() -> Screen[None]:
@@ -55,7 +57,7 @@ def _actions() -> type[Provider]:
     return Actions
 
 
-class ModelyardApp(App[None]):
+class ModelyardApp(HoldsKeys):
     """Modelyard on a terminal; `opener` gives the core (another one in tests)."""
 
     TITLE = "Modelyard"
@@ -167,8 +169,15 @@ class ModelyardApp(App[None]):
 
     # Errors
 
-    def guard(self, work: Coroutine[object, object, object], *, group: str = "action") -> Worker[None]:
-        """Run in a worker; whatever goes wrong is shown, and the program goes on."""
+    def guard(
+        self, work: Coroutine[object, object, object], *, group: str = "action", hold: bool = False
+    ) -> Worker[None]:
+        """Run in a worker; whatever goes wrong is shown, and the program goes on.
+
+        `hold` for an action that may open a dialog: keys pressed meanwhile go there.
+        """
+        if hold:
+            self.hold_keys()
         return self.run_worker(self._guarded(work), group=group, exit_on_error=True)
 
     async def _guarded(self, work: Coroutine[object, object, object]) -> None:
@@ -178,6 +187,8 @@ class ModelyardApp(App[None]):
             self.show_error(error)
         except Exception as error:  # noqa: BLE001 - one screen's fault must not take the terminal down
             self.show_error(fault(error))
+        finally:
+            self.release_keys()
 
     def show_error(self, error: ModelyardError) -> None:
         """What happened, the likely cause, what to do."""
@@ -186,6 +197,16 @@ class ModelyardApp(App[None]):
         self.push_screen(ErrorDialog(error))
 
     # Actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """In a dialog or a field, the letters and numbers belong there."""
+        if action in _FOR_LISTS:
+            return not (self.screen.is_modal or isinstance(self.focused, TextField))
+        return True
+
+    async def action_leave(self) -> None:
+        """Quit; what was deployed goes on."""
+        await self.action_quit()
 
     def action_go(self, place: str) -> None:
         """To a screen; an open dialog stays in front."""
@@ -197,13 +218,14 @@ class ModelyardApp(App[None]):
         from tui.modals.help import HelpDialog
 
         if not isinstance(self.screen, HelpDialog):
+            self.hold_keys()
             self.push_screen(HelpDialog())
 
     def action_command_palette(self) -> None:
         """Find an action by its name."""
         from tui.palette import Palette
 
-        if self.use_command_palette and not Palette.is_open(self):
+        if self.use_command_palette and not isinstance(self.screen, Palette):
             self.push_screen(Palette(id="--command-palette", placeholder="Search for an action"))
 
     async def _open_chat(self, ref: str) -> None:

@@ -80,7 +80,7 @@ GROUPS: Mapping[str, Group] = {
                 priority=True,
             ),
             Key(id="app.help", keys="question_mark,f1", action="help", label="Help", help="Show the keys", weight=10),
-            Key(id="app.quit", keys="q,ctrl+q", action="quit", label="Quit", help="Leave; servers go on", weight=3),
+            Key(id="app.quit", keys="q,ctrl+q", action="leave", label="Quit", help="Leave; servers go on", weight=3),
         ),
     ),
     "list": Group(
@@ -297,7 +297,15 @@ GROUPS: Mapping[str, Group] = {
     "form": Group(
         title="Forms and dialogs",
         keys=(
-            Key(id="form.next", keys="tab", action="app.focus_next", label="Next", help="To the next field", weight=0),
+            Key(
+                id="form.next",
+                keys="tab",
+                action="app.focus_next",
+                label="Next",
+                help="To the next field",
+                weight=0,
+                priority=True,
+            ),
             Key(
                 id="form.previous",
                 keys="shift+tab",
@@ -305,6 +313,7 @@ GROUPS: Mapping[str, Group] = {
                 label="Previous",
                 help="To the field before",
                 weight=0,
+                priority=True,
             ),
             Key(
                 id="form.submit",
@@ -313,7 +322,6 @@ GROUPS: Mapping[str, Group] = {
                 label="Go on",
                 help="Save the form, or go on to the next step",
                 weight=9,
-                priority=True,
             ),
             Key(id="form.cancel", keys="escape", action="cancel", label="Close", help="Close the dialog", weight=9),
         ),
@@ -381,8 +389,15 @@ def keys_of(*groups: str) -> tuple[Key, ...]:
     return tuple(key for group in groups for key in GROUPS[group].keys)
 
 
+_AT_ONCE = frozenset({"app", "list", "view", "models", "servers", "hosts"})
+
+
 def bindings(*groups: str) -> list[Binding]:
-    """What a screen or widget declares as `BINDINGS`."""
+    """What a screen or widget declares as `BINDINGS`.
+
+    Keys of the lists act at once (Textual's `priority`), in the order they were pressed; the screens let them pass
+    to a field that is being typed in.
+    """
     return [
         Binding(
             key.keys,
@@ -391,9 +406,10 @@ def bindings(*groups: str) -> list[Binding]:
             show=key.weight > 0,
             id=key.id,
             tooltip=key.help,
-            priority=key.priority,
+            priority=key.priority or group in _AT_ONCE,
         )
-        for key in keys_of(*groups)
+        for group in groups
+        for key in keys_of(group)
     ]
 
 

@@ -1,6 +1,5 @@
 """A fleet to look at: what the screenshots show."""
 
-# ruff: noqa: ANN401 - records take values of any type
 from __future__ import annotations
 
 from datetime import timedelta

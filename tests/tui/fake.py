@@ -1,6 +1,5 @@
 """The core for tests of the screens: the real registry on a file of its own; hosts, deploys and chat are played."""
 
-# ruff: noqa: ANN401 - records take values of any type
 from __future__ import annotations
 
 import asyncio

@@ -1,6 +1,5 @@
 """Talking to a model and reading its logs, used by keys."""
 
-# ruff: noqa: ANN401 - stand-ins take anything
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
@@ -65,7 +64,8 @@ async def test_the_whole_talk_goes_with_each_question_until_cleared(yard: Yard) 
 
 async def test_an_answer_that_fails_is_explained_in_the_talk(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(*_: Any, **__: Any) -> AsyncIterator[Any]:
-        raise HostSilent("atlas does not answer", cause="No route.", remedy="Check the network.")
+        for error in (HostSilent("atlas does not answer", cause="No route.", remedy="Check the network."),):
+            raise error
         yield
 
     monkeypatch.setattr(FakeChat, "ask", fails)

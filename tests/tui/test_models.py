@@ -1,6 +1,5 @@
 """The models screen, used by keys."""
 
-# ruff: noqa: ANN401 - stand-ins take anything
 from __future__ import annotations
 
 import asyncio

@@ -1,6 +1,5 @@
 """Driving the screens as a person does: press, wait until the program is idle, look."""
 
-# ruff: noqa: ANN401 - records take values of any type
 from __future__ import annotations
 
 import asyncio
@@ -96,7 +95,7 @@ async def type_text(pilot: Pilot[None], text: str) -> None:
 
 def rows(pilot: Pilot[None]) -> list[str]:
     """The first column of the list in view."""
-    listing: Any = pilot.app.screen.query_one("#list")
+    listing: Any = pilot.app.screen_stack[0].query_one("#list")
     found = (listing.row_at(index) for index in range(listing.count))
     return [listing.cells(row)[0].text for row in found if row is not None]
 

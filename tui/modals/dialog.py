@@ -37,6 +37,10 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
             yield from self.body()
             yield KeyBar(*self.KEYS)
 
+    def on_screen_resume(self) -> None:
+        """The dialog has the focus: keys that waited for it come now."""
+        self.call_after_refresh(self.modelyard.release_keys)
+
     def body(self) -> Iterable[Widget]:
         """What stands in the frame."""
         raise NotImplementedError

@@ -18,12 +18,14 @@ from tui.keys import bindings, keys_of
 from tui.widgets.card import Card
 from tui.widgets.chrome import Header, KeyBar
 from tui.widgets.paged_list import PagedList
+from tui.widgets.plain import TextField
 
 if TYPE_CHECKING:
     from core.app import Modelyard
     from tui.app import ModelyardApp
 
 _MINUTE_TEXTS_S = 20.0
+_IN_FIELDS = frozenset({"back", "reload"})
 
 
 class ListScreen(Screen[None]):
@@ -183,7 +185,7 @@ class ListScreen(Screen[None]):
         """Close the card below the list."""
         if self.has_class("-narrow") and self.has_class("-show-card"):
             self.remove_class("-show-card")
-            self.list.focus()
+            self.set_focus(self.list)
 
     # Actions
 
@@ -191,10 +193,14 @@ class ListScreen(Screen[None]):
         """Why the action of this key can't be done now; "" when it can."""
         raise NotImplementedError
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While one types in a field, letters are text."""
+        return action in _IN_FIELDS or not isinstance(self.focused, TextField)
+
     def action_do(self, name: str) -> None:
         """Do it, or say why not."""
         key = next(key for key in keys_of(self.PLACE) if key.id == f"{self.PLACE}.{name}")
         if reason := self.why_not(key.id):
             self.modelyard.toast(f"{key.label}: {reason}", tone="warning")
         else:
-            self.modelyard.guard(getattr(self, f"do_{name}")())
+            self.modelyard.guard(getattr(self, f"do_{name}")(), hold=True)

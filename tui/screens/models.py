@@ -158,15 +158,15 @@ class ModelsScreen(ListScreen):
     def leave_search(self) -> None:
         """Enter goes from the search to the lines."""
         self._search()
-        self.models.focus()
+        self.set_focus(self.models)
 
     def action_search(self) -> None:
         """Type to search."""
-        self.query_one("#search", TextField).focus()
+        self.set_focus(self.query_one("#search", TextField))
 
     def action_provider(self) -> None:
         """Choose a provider from a menu."""
-        self.modelyard.guard(self._choose_provider())
+        self.modelyard.guard(self._choose_provider(), hold=True)
 
     async def _choose_provider(self) -> None:
         from tui.modals.pick import PickDialog
@@ -191,7 +191,7 @@ class ModelsScreen(ListScreen):
         """From the search to the lines; then close the card; then clear search and filters."""
         search = self.query_one("#search", TextField)
         if search.has_focus:
-            self.models.focus()
+            self.set_focus(self.models)
         elif self.has_class("-narrow") and self.has_class("-show-card"):
             super().action_back()
         elif self.models.query_now != ModelQuery():

@@ -1,0 +1,56 @@
+"""Keys that arrive in one burst act in the order they were pressed, each on what the one before it led to."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.keys import _character_to_key
+from textual.pilot import Pilot
+
+from tests.tui.fake import Yard
+from tests.tui.user import rows, screen_text, select, session, settle, until
+from tui.modals.model_form import ModelForm
+from tui.widgets.fields import Field
+
+
+def burst(pilot: Pilot[None], *keys: str) -> None:
+    """All at once, as a slow line delivers them."""
+    for key in keys:
+        character = key if len(key) == 1 else None
+        pilot.app.post_message(events.Key(_character_to_key(key) if character else key, character))
+
+
+async def test_a_search_typed_at_once_is_a_search(yard: Yard) -> None:
+    async with session(yard) as pilot:
+        burst(pilot, "/", *"qwen3-3")
+        await until(pilot, lambda: rows(pilot) == ["qwen3-32b"])
+
+
+async def test_move_and_delete_name_the_row_that_was_moved_to(yard: Yard) -> None:
+    async with session(yard) as pilot:
+        await select(pilot, "llama-3.3-70b-fp8")
+        burst(pilot, "down", "x")
+        await until(pilot, lambda: "Delete the model mistral-small-24b?" in screen_text(pilot))
+
+
+async def test_an_answer_typed_ahead_reaches_the_question(yard: Yard) -> None:
+    async with session(yard) as pilot:
+        await select(pilot, "mistral-small-24b")
+        burst(pilot, "x", "y")
+        await until(pilot, lambda: "mistral-small-24b" not in rows(pilot))
+
+
+async def test_a_form_filled_in_at_once(yard: Yard) -> None:
+    async with session(yard) as pilot:
+        burst(pilot, "a", *"small one", "tab", "tab", *"org/small")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ModelForm))
+        await settle(pilot)
+        form = pilot.app.screen
+        assert form.query_one("#field-name", Field).value == "small one"
+        assert form.query_one("#field-model_id", Field).value == "org/small"
+
+
+async def test_keys_go_on_after_an_action_that_opened_nothing(yard: Yard) -> None:
+    async with session(yard) as pilot:
+        await select(pilot, "bge-m3")
+        burst(pilot, "t", "T")
+        await until(pilot, lambda: rows(pilot) == ["bge-m3"])
