@@ -16,7 +16,8 @@ from core.runtimes import docker_errors, docker_observe, docker_spec, labels
 from core.runtimes.base import Happening, Observed, Phase, RuntimeInfo, ServerSpec
 from core.runtimes.docker_link import Link, Socket
 from core.runtimes.docker_spec import EngineAbilities
-from core.runtimes.lines import FrameSplitter, LineSplitter
+from core.runtimes.followers import Decoder
+from core.runtimes.lines import FrameSplitter, LastWords, LineSplitter
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -169,14 +170,21 @@ class DockerRuntime:
     async def logs(
         self, server_id: str, *, tail: int | None = 200, follow: bool = False
     ) -> AsyncIterator[tuple[str, str]]:
-        params = {"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all" if tail is None else tail}
-        stream = self._link.follow(
-            lambda client: _open(client, "GET", f"/containers/{server_id}/logs", params),
-            FrameSplitter(),
+        lines = FrameSplitter()
+        async for line in self._log(server_id, lines, tail="all" if tail is None else tail, follow=int(follow)):
+            yield line
+        if follow and not lines.rest:
+            async for line in self._log(server_id, LastWords(), tail=1, follow=0):
+                yield line
+
+    def _log(
+        self, server_id: str, decoder: Decoder[tuple[str, str]], **params: str | int
+    ) -> AsyncIterator[tuple[str, str]]:
+        return self._link.follow(
+            lambda client: _open(client, "GET", f"/containers/{server_id}/logs", {"stdout": 1, "stderr": 1, **params}),
+            decoder,
             doing=f"read the log of {server_id[:24]}",
         )
-        async for line in stream:
-            yield line
 
     async def happenings(self) -> AsyncIterator[Happening]:
         filters = {**_OURS, "type": ["container"], "event": list(docker_observe.ACTIONS)}

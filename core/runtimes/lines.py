@@ -70,6 +70,7 @@ class FrameSplitter:
         self._held = b""
         self._raw = False
         self._splitters = {"stdout": LineSplitter(), "stderr": LineSplitter()}
+        self.rest: list[tuple[str, str]] = []
 
     def feed(self, piece: bytes) -> list[tuple[str, str]]:
         """The (stream, line) pairs that this piece completes."""
@@ -94,8 +95,17 @@ class FrameSplitter:
 
     def finish(self) -> list[tuple[str, str]]:
         """The last lines of both streams when they have no end."""
-        rest = [(name, line) for name, splitter in self._splitters.items() for line in splitter.finish()]
-        return [(name, line.decode(errors="replace")) for name, line in rest]
+        found = [(name, line) for name, splitter in self._splitters.items() for line in splitter.finish()]
+        self.rest = [(name, line.decode(errors="replace")) for name, line in found]
+        return self.rest
 
     def _split(self, stream: str, data: bytes) -> list[tuple[str, str]]:
         return [(stream, line.decode(errors="replace")) for line in self._splitters[stream].feed(data)]
+
+
+class LastWords(FrameSplitter):
+    """Only what has no line end: Docker's followers miss that of a container that ends (seen in 3 of 4 with 20.10)."""
+
+    def feed(self, piece: bytes) -> list[tuple[str, str]]:
+        super().feed(piece)
+        return []
