@@ -48,11 +48,11 @@ class Place:
     image: str = ""
     _ports: int = field(default=0)
 
-    def spec(self, script: str, *, name: str = "llamacpp-model-m1", **more: Any) -> ServerSpec:  # noqa: ANN401 - fields of ServerSpec
+    def spec(self, script: str, *, name: str = "llamacpp-model-m1", **more: Any) -> ServerSpec:
         made = ServerSpec(name=name, image=self.image, argv=("sh", "-c", script), labels=LABELS, restart=False)
         return replace(made, **more)
 
-    def web_spec(self, *, port: int, **more: Any) -> ServerSpec:  # noqa: ANN401 - fields of ServerSpec
+    def web_spec(self, *, port: int, **more: Any) -> ServerSpec:
         """A server that answers HTTP on the port."""
         raise NotImplementedError
 
@@ -94,7 +94,7 @@ class DockerPlace(Place):
 
     host: FleetHost
 
-    def web_spec(self, *, port: int, **more: Any) -> ServerSpec:  # noqa: ANN401 - fields of ServerSpec
+    def web_spec(self, *, port: int, **more: Any) -> ServerSpec:
         script = "echo hello from it >/tmp/index.html; exec httpd -f -p 8000 -h /tmp"
         return self.spec(script, port=port, container_port=8000, **more)
 
@@ -120,7 +120,7 @@ class ProcessPlace(Place):
 
     folder: Path
 
-    def web_spec(self, *, port: int, **more: Any) -> ServerSpec:  # noqa: ANN401 - fields of ServerSpec
+    def web_spec(self, *, port: int, **more: Any) -> ServerSpec:
         pages = self.folder / "pages"
         pages.mkdir(exist_ok=True)
         (pages / "index.html").write_text("hello from it\n")
