@@ -98,6 +98,8 @@ def runtime(seen: Survey, engine: Engine, options: DeployOptions) -> Iterator[Fi
         yield ok("runtime", f"Docker {seen.runtime_info.version} answers on {seen.host.name}.")
     elif binaries.find(engine.name, chosen=options.image):
         yield ok("runtime", f"{engine.label} runs on this machine without a container.")
+        if options.memory_limit or options.cpus:
+            yield warning("limits", "Memory and CPU limits need a container.", "--runtime docker, or no limits.")
     else:
         yield error(
             "runtime",

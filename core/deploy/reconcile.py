@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from core.deploy import lease
+from core.deploy.gpu_memory import GpuMemory
 from core.deploy.health import ask
 from core.deploy.lifecycle import Trigger
 from core.deploy.starter import ENDED_BY_SIGNAL, explain, facts_of
@@ -44,6 +45,7 @@ class Reconciler:
         self._hosts = hosts
         self._runtimes = runtimes
         self._tracker = tracker
+        self._gpu_memory = GpuMemory(hosts, tracker)
 
     async def all(self, *, only: str | None = None) -> list[Server]:
         """Every host, or one, side by side; the servers as they are afterwards."""
@@ -70,6 +72,7 @@ class Reconciler:
             await self._server(host, runtime, server, observed.pop(server.container_name, None))
         for unknown in observed.values():
             await self._take_up(host, runtime, unknown)
+        await self._gpu_memory.measure(host, await self._registry.servers(host_id=host.id))
 
     async def _server(self, host: Host, runtime: Runtime, server: Server, seen: Observed | None) -> None:
         if lease.is_alive(server.operation):

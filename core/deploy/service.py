@@ -18,7 +18,7 @@ from core.deploy.tracker import Tracker
 from core.deploy.watch import Watcher
 from core.engines import engine_named
 from core.engines.base import API_KEY_FILE
-from core.errors import ModelyardError, NeedsConfirmation, NotAllowed, NotFound, PlanRefused, Refused
+from core.errors import EngineRefused, ModelyardError, NeedsConfirmation, NotAllowed, NotFound, PlanRefused, Refused
 from core.events import Event, EventBus, LogLine, Progress, ServerChanged, now
 from core.findings import Severity
 from core.registry.records import Deployment, Server
@@ -279,7 +279,11 @@ class DeployService:
         key = secrets.token_urlsafe(32).encode() if plan.options.api_key else b""
         created = await runtime.create(replace(plan.spec, labels=labels), files={API_KEY_FILE: key} if key else {})
         await self._tracker.note(server, container_id=created)
-        await runtime.start(created)
+        try:
+            await runtime.start(created)
+        except EngineRefused:
+            await runtime.remove(created)  # it never ran: it has no log, and holds the name
+            raise
         return await self._started(server, created)
 
     async def _started(self, server: Server, container_id: str) -> tuple[Server, ServerChanged | None]:

@@ -96,6 +96,8 @@ class Starter:
         self, server: Server, runtime: Runtime, engine: Engine, log: _LogTail, observed: Observed | None
     ) -> None:
         await log.finish()
+        if not await self._tracker.is_starting(server):
+            raise StartFailed(f"{server.model_name} was stopped while it started.")
         found = explain(engine, list(log.lines), observed)
         await self._break_loop(server, runtime, observed)
         trigger = Trigger.CRASHED if observed else Trigger.GONE

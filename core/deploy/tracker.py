@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.deploy.lifecycle import Trigger, follow
 from core.events import EventBus, ServerChanged, now
+from core.registry.values import ServerStatus
 
 if TYPE_CHECKING:
     from core.registry.records import Server
@@ -53,6 +54,11 @@ class Tracker:
         )
         self._bus.publish(event)
         return moved, event
+
+    async def is_starting(self, server: Server) -> bool:
+        """Whether nobody else has asked for another state since."""
+        current = await self._registry.get_server(server.id)
+        return current.status in {ServerStatus.STARTING, ServerStatus.LOADING}
 
     async def note(self, server: Server, **changes: object) -> Server:
         """Write columns that changed, without a change of state; writes nothing when they are the same."""

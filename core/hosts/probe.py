@@ -48,6 +48,7 @@ limit=$(command -v timeout) && limit="$limit 10"
 command -v nvidia-smi >/dev/null 2>&1 && { echo smi; $limit SMI 2>&1 || echo "smi-failed $?"; }
 exit 0
 """.replace("PROGRAMS", " ".join(_PROGRAMS)).replace("SMI", " ".join(gpu_probe.SMI_COMMAND))
+_PROC = "/proc"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,15 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GpuUser:
+    """A process that has memory of one GPU: bytes, None where the driver does not tell."""
+
+    pid: int
+    used: int | None
+    container: str  # its container's id, empty outside of containers
+
+
+@dataclass(frozen=True, kw_only=True)
 class HostProbe:
     """What a host said of itself; bytes, seconds. None or empty where it could not be had."""
 
@@ -83,6 +93,7 @@ class HostProbe:
     gpus: tuple[Gpu, ...] = ()
     gpu_source: str = ""
     gpu_problem: str = ""
+    gpu_users: tuple[GpuUser, ...] = ()
 
 
 async def probe(connection: Connection, paths: Sequence[str] = (), *, timeout_s: float = _TIMEOUT_S) -> HostProbe:
@@ -135,6 +146,7 @@ def _asked(paths: Sequence[str], *, with_gpus: bool, interval_s: float = 0) -> d
         "smi": list(gpu_probe.SMI_COMMAND),
         "gpus": with_gpus,
         "interval_s": interval_s,
+        "proc": _PROC,
     }
 
 
@@ -155,6 +167,7 @@ def _read(text: str, sent: float) -> HostProbe:
             gpus=found,
             gpu_source=answer["gpu_source"] or ("nvidia-smi" if found else ""),
             gpu_problem=_gpu_problem(answer),
+            gpu_users=tuple(GpuUser(**user) for user in answer["gpu_users"]),
         )
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise CommandFailed("The host's answer can't be read.", cause=clean_line(text[-200:])) from error

@@ -8,11 +8,12 @@ Never imported by the program: `gpus.probe_source` sends it as text. A value tha
 # ruff: noqa: RUF005, PTH112, PTH120, ANN001, ANN201, BLE001, PTH110, PTH118, PTH123, PTH208, UP032, D103
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 
-ASKED = {}  # replaced by what is asked: paths, interval_s, gpus, programs
+ASKED = {}  # replaced by what is asked: paths, interval_s, gpus, programs, proc
 
 
 def value(get):
@@ -82,6 +83,23 @@ def one_gpu(nvml, index):
     return [dict(describe(nvml, part, index, part_name, True), **common) for part, part_name in named]
 
 
+def container_of(pid):
+    """The id of the container that a process runs in; empty for one outside of containers."""
+    with open(os.path.join(ASKED["proc"], str(pid), "cgroup")) as lines:
+        found = re.search("[0-9a-f]{64}", lines.read())
+    return found.group() if found else ""
+
+
+def users_of(nvml, index):
+    """Who has memory of a GPU, by process."""
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    running = value(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle)) or []
+    return [
+        {"pid": one.pid, "used": one.usedGpuMemory, "container": value(lambda one=one: container_of(one.pid)) or ""}
+        for one in running
+    ]
+
+
 def nvml_gpus(answer):
     try:
         import pynvml as nvml
@@ -91,7 +109,9 @@ def nvml_gpus(answer):
         answer["gpu_problem"] = "{}: {}".format(type(error).__name__, error)
         return
     try:
-        found = [value(lambda at=at: one_gpu(nvml, at)) for at in range(nvml.nvmlDeviceGetCount())]
+        indexes = range(nvml.nvmlDeviceGetCount())
+        found = [value(lambda at=at: one_gpu(nvml, at)) for at in indexes]
+        answer["gpu_users"] = [one for at in indexes for one in value(lambda at=at: users_of(nvml, at)) or []]
         answer["gpus"] = [gpu for group in found for gpu in group or []]
         answer["gpu_source"] = "nvml"
         if None in found:
@@ -174,6 +194,7 @@ def answer_once():
         "programs": value(found_programs) or [],
         "nvidia": bool(value(has_nvidia)),
         "gpus": [],
+        "gpu_users": [],
         "gpu_source": "",
         "gpu_problem": "",
     }

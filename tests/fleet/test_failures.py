@@ -264,3 +264,13 @@ async def test_a_foreign_container_of_our_name_is_never_touched(
         async for _ in yard.deploys.deploy(plan, confirmed=True):
             pass
     assert host.docker("inspect", "-f", "{{.State.Running}}", name).strip() == "true"
+
+
+async def test_stopped_from_elsewhere_while_it_loads(host: FleetHost, yard: Modelyard) -> None:
+    deploying = asyncio.create_task(deploy(yard, host, SLOW))
+    await until(lambda: has_status(yard, "loading"), what="it loads")
+    await asyncio.to_thread(modelyard, "stop", "smol")
+    with pytest.raises(StartFailed, match="stopped while it started"):
+        await asyncio.wait_for(deploying, 60)
+    assert await has_status(yard, "stopped")
+    assert host.docker("ps", "-q") == ""

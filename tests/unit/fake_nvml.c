@@ -116,3 +116,16 @@ int nvmlDeviceGetMigDeviceHandleByIndex(Device *device, unsigned int index, Devi
     *slice = &devices[4 + index];
     return OK;
 }
+
+typedef struct { unsigned int pid; unsigned long long used; unsigned int gpu_slice, compute_slice; } Process;
+
+int nvmlDeviceGetComputeRunningProcesses_v3(Device *device, unsigned int *count, Process *found) {
+    unsigned int pid = told("FAKE_NVML_PID", 0), room = *count;
+    if (device->number == 1) return NOT_SUPPORTED;
+    *count = pid && device->number == 0;
+    if (*count == 0) return OK;
+    if (room == 0) return 7; /* insufficient size */
+    found[0].pid = pid;
+    found[0].used = 3 * GIB;
+    return OK;
+}

@@ -15,7 +15,7 @@ from core.registry.values import DeployOptions, EngineName
 ENGINE = engine_named("llamacpp")
 
 
-def argv(*, gpus: int = 0, key: str = "", task: str = "generate", **options: Any) -> tuple[str, ...]:  # noqa: ANN401 - fields of DeployOptions
+def argv(*, gpus: int = 0, key: str = "", task: str = "generate", **options: Any) -> tuple[str, ...]:
     request = LaunchRequest(
         model_path="/models/x.gguf",
         served_name="x",

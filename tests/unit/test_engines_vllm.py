@@ -17,7 +17,7 @@ from core.registry.values import DeployOptions
 ENGINE = engine_named("vllm")
 
 
-def launch(*, gpus: int = 1, key: str = "", task: str = "generate", **options: Any) -> Launch:  # noqa: ANN401 - fields of DeployOptions
+def launch(*, gpus: int = 1, key: str = "", task: str = "generate", **options: Any) -> Launch:
     return ENGINE.launch(
         LaunchRequest(
             model_path="/models/m",

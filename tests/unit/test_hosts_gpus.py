@@ -13,7 +13,7 @@ import pytest
 from core.hosts import probe as probing
 from core.hosts.gpus import from_smi
 from core.hosts.local import LocalConnection
-from core.hosts.probe import HostProbe, probe
+from core.hosts.probe import GpuUser, HostProbe, probe
 from core.registry.records import Host
 from core.settings import Settings
 
@@ -86,6 +86,20 @@ async def test_gpus_by_nvml(nvml: Path, here: LocalConnection, monkeypatch: pyte
         ("MIG-22222222-1111", "NVIDIA A100"),
     ]
     assert all(part.mig and part.index == 2 and part.utilization is None for part in (first, second))
+
+
+async def test_who_has_memory_of_a_gpu(
+    nvml: Path, here: LocalConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = "4f" * 32
+    (tmp_path / "77").mkdir()
+    (tmp_path / "77" / "cgroup").write_text(f"9:memory:/docker/{container}\n1:cpu:/docker/{container}\n")
+    monkeypatch.setattr(probing, "_PROC", str(tmp_path))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(nvml))
+    monkeypatch.setenv("FAKE_NVML_PID", "77")
+    assert (await probe(here)).gpu_users == (GpuUser(pid=77, used=3 * GIB, container=container),)
+    monkeypatch.setenv("FAKE_NVML_PID", "78")
+    assert (await probe(here)).gpu_users == (GpuUser(pid=78, used=3 * GIB, container=""),)
 
 
 async def test_a_lost_gpu_is_told_beside_the_others(

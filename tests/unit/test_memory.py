@@ -15,7 +15,7 @@ MIB, GIB = 1 << 20, 1 << 30
 VLLM, LLAMACPP = EngineName.VLLM, EngineName.LLAMACPP
 
 
-def model(**values: Any) -> ModelInfo:  # noqa: ANN401 - fields of ModelInfo
+def model(**values: Any) -> ModelInfo:
     return ModelInfo(**{"path": "/m", "format": "safetensors", "dtype": "bfloat16", **values})
 
 
@@ -65,7 +65,7 @@ def of(
     *,
     context: int,
     gpus: int = 1,
-    **options: Any,  # noqa: ANN401 - fields of DeployOptions
+    **options: Any,
 ) -> MemoryEstimate:
     return estimate(info, engine, DeployOptions(**options), context=context, gpu_count=gpus)
 
