@@ -17,9 +17,9 @@ _LONG = {"core", "logs", "deploy", "answer"}  # workers that end when the test l
 _DEADLINE_S = 10.0
 
 
-async def until(pilot: Pilot[None], true: Callable[[], bool], what: str = "") -> None:
-    """Wait until it is true; fail after ten seconds with what is on the screen."""
-    deadline = time.monotonic() + _DEADLINE_S
+async def until(pilot: Pilot[None], true: Callable[[], bool], what: str = "", *, within_s: float = _DEADLINE_S) -> None:
+    """Wait until it is true; fail at the deadline with what is on the screen."""
+    deadline = time.monotonic() + within_s
     while not true():
         if time.monotonic() > deadline:
             raise AssertionError(f"never came: {what or true}\n{screen_text(pilot)}")

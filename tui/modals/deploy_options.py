@@ -42,20 +42,20 @@ class OptionsForm(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Field("host", "Host", Choice([("…", "")], ""), hint="Where it will run")
-        yield Field("engine", "Engine", Choice(_ENGINES, _AUTO), hint="Automatic: by the files' format")
+        yield Field("engine", "Engine", Choice(_ENGINES, _AUTO), hint="By the files' format")
         yield Field(
             "gpu_memory_utilization", "GPU memory share", TextField("0.8"), kind="float", hint="0.0 to 1.0 of each GPU"
         )
         yield Field("max_model_len", "Context length", TextField("8192"), kind="int", hint="Tokens; empty: what fits")
         yield Field("tensor_parallel_size", "Tensor parallel", TextField("1"), kind="int", hint="GPUs that share it")
         yield Field("dtype", "Data type", Choice(_DTYPES, "auto"), hint="auto: as in the files")
-        yield Field("trust_remote_code", "Trust remote code", Toggle(), hint="Runs Python that comes with the model")
-        yield Field("parallel", "Parallel slots", TextField(), kind="int", hint="Requests at once; empty: automatic")
-        yield Field("gpus", "GPUs", TextField(), hint="UUIDs with commas; empty: chosen for you")
-        yield Field("port", "Port", TextField(), kind="int", hint="On the host; empty: a free one")
-        yield Field("runtime", "Runs as", Choice(_RUNTIMES, _AUTO), hint="Automatic: a container where possible")
+        yield Field("trust_remote_code", "Trust remote code", Toggle(), hint="Runs the model's own code")
+        yield Field("parallel", "Parallel slots", TextField(), kind="int", hint="Requests at once")
+        yield Field("gpus", "GPUs", TextField(), hint="UUIDs; empty: chosen")
+        yield Field("port", "Port", TextField(), kind="int", hint="Empty: a free one")
+        yield Field("runtime", "Runs as", Choice(_RUNTIMES, _AUTO), hint="A container if possible")
         yield Field("image", "Image", TextField(), hint="Empty: the engine's own")
-        yield Field("extra", "Further flags", TextField(), hint="key=value …, as the engine names them")
+        yield Field("extra", "Further flags", TextField(), hint="name=value name=value")
 
     async def fill(self, hosts: Sequence[str], *, default: str) -> None:
         """Offer these hosts; names may come from outside."""

@@ -54,11 +54,13 @@ class KeyBar(Widget):
         super().__init__(id="keys")
         self._groups = groups
         self._shown = Content()
+        self._room = 0
 
     def on_mount(self) -> None:
         self.renew()
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
+        self._room = event.size.width - 1
         self.renew()
 
     def renew(self) -> None:
@@ -73,7 +75,7 @@ class KeyBar(Widget):
 
     def _content(self) -> Content:
         keys = [key for group in self._groups for key in GROUPS[group].keys if key.weight]
-        room, chosen = self.size.width - 1, set[str]()
+        room, chosen = self._room, set[str]()
         for key in sorted(keys, key=lambda key: -key.weight):
             room -= self._part(key).cell_length + 2
             if room >= 0:
