@@ -63,6 +63,7 @@ async def _heeding_signals(work: Coroutine[Any, Any, T]) -> T:
     task = asyncio.current_task()
     assert task is not None
     received: list[int] = []
+    asyncio.get_running_loop().set_exception_handler(partial(_keep_lost, task))
     with _signals(task, received):
         try:
             return await work
@@ -70,6 +71,16 @@ async def _heeding_signals(work: Coroutine[Any, Any, T]) -> T:
             if received:
                 raise Terminated(received[0]) from None
             raise
+
+
+def _keep_lost(task: asyncio.Task[Any], _loop: object, context: dict[str, Any]) -> None:
+    """An error in a callback that nobody waits for: saved, unless it comes of being cancelled."""
+    error = context.get("exception")
+    if error is None or task.cancelling() or task.done():
+        return
+    from core.cli.crash import save
+
+    save(error)
 
 
 @contextmanager

@@ -84,6 +84,7 @@ def root_help() -> str:
             *_aligned(_OPTIONS),
             "",
             "Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 host unreachable, 130 interrupted.",
+            'Completion (bash, zsh, fish): eval "$(_MODELYARD_COMPLETE=bash_source modelyard)"',
         ]
     )
 

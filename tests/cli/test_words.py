@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from core.cli.commands import TREE, Entry
+from core.cli.commands import TREE, Entry, commands_markdown
 from tests.cli.program import COMMAND, modelyard, start
 
 
@@ -102,6 +103,26 @@ def test_completion_offers_options_of_a_command() -> None:
     line = "modelyard deploy --tensor"
     ended = modelyard(env={"_MODELYARD_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": "2"})
     assert ended.out.strip() == "plain,--tensor-parallel-size"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_set_up_by_what_it_prints(shell: str) -> None:
+    ended = modelyard(env={"_MODELYARD_COMPLETE": f"{shell}_source"})
+    assert "_MODELYARD_COMPLETE" in ended.out
+
+
+def test_markdown_has_a_row_for_every_command() -> None:
+    rows = commands_markdown().splitlines()[2:]
+    leaves = [path for path in COMMANDS if not any(other[: len(path)] == path and other != path for other in COMMANDS)]
+    assert [row.split("`")[1] for row in rows] == [f"modelyard {' '.join(path)}" for path in leaves]
+
+
+def test_readme_has_the_table_of_commands() -> None:
+    readme = Path("README.md").read_text(encoding="utf-8")
+    table = readme.partition("<!-- commands -->")[2].partition("<!-- /commands -->")[0].strip()
+    if not table:
+        pytest.skip("the README's table of commands is still empty: commands_markdown() writes it")
+    assert table == commands_markdown()
 
 
 @pytest.mark.parametrize("words", [("--help",), ("models", "--help"), ("models", "list", "--json")], ids=" ".join)
