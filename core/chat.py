@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from core.errors import ModelyardError, NotAllowed
 from core.registry.values import ServerStatus
 from core.text import clean_line
 
 if TYPE_CHECKING:
+    import httpx
+
     from core.deploy.access import ServerAccess
     from core.registry.records import Model, Server
     from core.registry.store import Registry
@@ -94,6 +94,8 @@ class ChatService:
 
 
 def _endpoint_client(model: Model) -> httpx.AsyncClient:
+    import httpx
+
     base = model.endpoint.rstrip("/").removesuffix("/chat/completions").removesuffix("/v1")
     key = os.environ.get(model.api_key_ref, "") if model.api_key_ref else ""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -101,6 +103,8 @@ def _endpoint_client(model: Model) -> httpx.AsyncClient:
 
 
 async def _stream(client: httpx.AsyncClient, body: dict[str, Any]) -> AsyncIterator[ChatPiece | ChatDone]:
+    import httpx
+
     answer = _Answer()
     try:
         async with client.stream("POST", "/v1/chat/completions", json=body) as response:

@@ -1,16 +1,16 @@
-"""Asks a server whether it answers, through its host's tunnel."""
+"""Asks a server whether it answers, through its host's tunnel; httpx is imported by those who ask."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import httpx
-
 from core.errors import ModelyardError
 from core.text import clean_line
 
 if TYPE_CHECKING:
+    import httpx
+
     from core.hosts.connection import Connection
 
 _TIMEOUT_S = 5.0
@@ -30,6 +30,8 @@ async def http_client(connection: Connection, port: int, *, timeout_s: float | N
     Raises:
         HostUnreachable: no tunnel can be had.
     """
+    import httpx
+
     socket = await connection.tunnel(port)
     transport = httpx.AsyncHTTPTransport(uds=str(socket) if socket.name else None, verify=False, retries=0)
     timeout = httpx.Timeout(timeout_s, connect=_TIMEOUT_S)
@@ -38,6 +40,8 @@ async def http_client(connection: Connection, port: int, *, timeout_s: float | N
 
 async def ask(connection: Connection, port: int, path: str) -> Health:
     """One health check; an engine that is not up yet, or resets the connection, is not healthy."""
+    import httpx
+
     async with await http_client(connection, port) as client:
         try:
             response = await client.get(path)
@@ -54,6 +58,8 @@ async def read_text(client: httpx.AsyncClient, path: str) -> str:
     Raises:
         ModelyardError: no answer, or a refusal.
     """
+    import httpx
+
     try:
         response = await client.get(path)
         response.raise_for_status()
