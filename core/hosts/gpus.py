@@ -31,11 +31,19 @@ _SMI_FIELDS = (
 )
 SMI_COMMAND = ("nvidia-smi", f"--query-gpu={','.join(_SMI_FIELDS)}", "--format=csv,noheader,nounits")
 _MIB = 1024 * 1024
-_BOOT = """import sys, types, zlib, base64
+# Where the driver's library is not, compiling pynvml would be most of the probe's time.
+_BOOT = """import sys, types, zlib, base64, ctypes
 _nvml = types.ModuleType("pynvml")
 sys.modules["pynvml"] = _nvml
+class NVMLError_LibraryNotFound(Exception):
+    pass
+def _no_library():
+    raise NVMLError_LibraryNotFound("NVML Shared Library Not Found")
 try:
+    ctypes.CDLL("libnvidia-ml.so.1")
     exec(compile(zlib.decompress(base64.b64decode("{packed}")), "pynvml", "exec"), _nvml.__dict__)
+except OSError:
+    _nvml.nvmlInit = _no_library
 except Exception:
     del sys.modules["pynvml"]
 """
