@@ -18,6 +18,7 @@ from shutil import copyfile
 
 from core.app import Modelyard
 from core.deploy.health import ask
+from core.deploy.values import Plan
 from core.hosts.connection import Connection
 from core.registry.records import Host
 from core.registry.values import DeployOptions
@@ -28,6 +29,7 @@ from tests.fleet.fleet import Fleet
 from tests.fleet.host import FleetHost
 
 _OPTIONS = DeployOptions(max_model_len=512, port=8000)
+_STARTS = ("docker run", "deploy", "dry run and deploy")
 _EACH_WAY_MS = 50
 Operation = Callable[[], Awaitable[object]]
 
@@ -70,7 +72,7 @@ async def _measure(fleet: Fleet, path: str, rounds: int) -> dict[str, object]:
         seconds = await _beside_docker(yard, host, machine, path, rounds)
         far = await yard.hosts.add("far", **place, ssh_config=str(slow))
         return {
-            "start": summary({name: seconds[name] for name in ("docker run", "deploy")}, unit="s", base="docker run"),
+            "start": summary({name: seconds[name] for name in _STARTS}, unit="s", base="docker run"),
             "stop": summary({name: seconds[name] for name in ("docker stop", "stop")}, unit="s", base="docker stop"),
             "round_trips": await _round_trips(yard, far, line, rounds),
         }
@@ -81,10 +83,16 @@ async def _beside_docker(
 ) -> dict[str, list[float]]:
     """Seconds of ours and of plain Docker in turns; both count as started when the health check answers."""
     connection = yard.hosts.connection(host)
+    plans: list[Plan] = []
+
+    async def plan() -> None:
+        plans.append(await yard.deploys.plan("smol", host.name, _OPTIONS))
+
     operations: dict[str, Operation] = {
         "docker run": lambda: _docker_run(machine, connection, path),
         "docker stop": lambda: asyncio.to_thread(machine.docker, "stop", "plain"),
-        "deploy": lambda: _deploy(yard, host),
+        "dry run": plan,
+        "deploy": lambda: _drain(yard.deploys.deploy(plans[-1], confirmed=True)),
         "stop": lambda: _drain(yard.deploys.stop("smol")),
     }
     seconds: dict[str, list[float]] = {name: [] for name in operations}
@@ -93,7 +101,8 @@ async def _beside_docker(
             taken = await _seconds(operation)
             if number:
                 seconds[name].append(taken)
-    return seconds
+    both = zip(seconds.pop("dry run"), seconds["deploy"], strict=True)
+    return {**seconds, "dry run and deploy": [sum(pair) for pair in both]}
 
 
 async def _docker_run(machine: FleetHost, connection: Connection, path: str) -> None:
