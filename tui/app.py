@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, ClassVar
 
@@ -61,7 +62,7 @@ class ModelyardApp(HoldsKeys):
     """Modelyard on a terminal; `opener` gives the core (another one in tests)."""
 
     TITLE = "Modelyard"
-    CSS_PATH = "app.tcss"
+    CSS_PATH: ClassVar = ["app.tcss", "screens/models.tcss"]  # the first screen's here: its own would be a second parse
     MODES: ClassVar = {"models": _models, "servers": _servers, "hosts": _hosts}
     DEFAULT_MODE = "models"
     COMMANDS: ClassVar = {_actions}
@@ -92,10 +93,15 @@ class ModelyardApp(HoldsKeys):
     def on_mount(self) -> None:
         self.animation_level = "none"
         self.set_keymap(self.keymap)
-        self.call_after_refresh(self.open_core)
+
+    def begin(self) -> None:
+        """The first frame is out: now the core may take the processor."""
+        gc.enable()
+        if self._core is None:
+            self.open_core()
 
     def open_core(self) -> None:
-        """Open the core, once the first frame is out; also the retry after a failure."""
+        """Open the core; also the retry after a failure."""
         self.problem = None
         self._core = self.run_worker(live(self, self.settings, self._opener), group="core", exit_on_error=True)
 
@@ -246,5 +252,12 @@ def fault(error: Exception) -> ModelyardError:
 
 
 def run_screens(settings: Settings, *, chat_with: str | None = None) -> int:
-    """Open the screens until the user leaves, and return the exit code; `chat_with` opens a talk with that model."""
-    return run_until_ended(ModelyardApp(settings, chat_with=chat_with))
+    """Open the screens until the user leaves, and return the exit code; `chat_with` opens a talk with that model.
+
+    Until the first frame is out, garbage is not collected: there is none, and looking for it costs a tenth of a second.
+    """
+    gc.disable()
+    try:
+        return run_until_ended(ModelyardApp(settings, chat_with=chat_with))
+    finally:
+        gc.enable()

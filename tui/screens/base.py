@@ -86,6 +86,7 @@ class ListScreen(Screen[None]):
         self._say_summary(app.summary)
         self.set_interval(_MINUTE_TEXTS_S, self._tick)
         self.reload_soon()
+        self.call_after_refresh(self.call_after_refresh, app.begin)
 
     def _say_summary(self, summary: Content) -> None:
         self.query_one(Header).say(summary)

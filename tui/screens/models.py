@@ -82,7 +82,6 @@ class ModelsScreen(ListScreen):
     """Find a model and act on it."""
 
     PLACE = "models"
-    CSS_PATH = "models.tcss"
     LOADING = _LOADING
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("models")]
 

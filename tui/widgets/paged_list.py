@@ -217,7 +217,9 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
     def _message(self, y: int) -> Strip:
         text, tone = self._said
         lines = [part for whole in text.split("\n") for part in Content(whole).wrap(max(10, self.size.width - 4))]
-        shown = lines[y - 2].plain if 0 <= y - 2 < len(lines) else ""
+        if not 0 <= y - 2 < len(lines):
+            return Strip.blank(self.size.width, self.rich_style)
+        shown = lines[y - 2].plain
         return self._strip([Segment("  " + clean_line(shown), self._tone(tone))], self.rich_style)
 
     def _row(self, index: int) -> Strip:
