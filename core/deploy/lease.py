@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -12,12 +13,13 @@ import psutil
 
 def take(kind: str) -> dict[str, Any]:
     """What to write into `Server.operation` while this process works on it."""
-    return {"kind": kind, "pid": os.getpid(), "since": _start_time(os.getpid()), "machine": socket.gethostname()}
-
-
-def is_mine(operation: Mapping[str, Any] | None) -> bool:
-    """Whether this very process took it."""
-    return bool(operation) and _is_same(operation) and operation["pid"] == os.getpid()  # type: ignore[index]
+    return {
+        "kind": kind,
+        "token": secrets.token_hex(8),
+        "pid": os.getpid(),
+        "since": _start_time(os.getpid()),
+        "machine": socket.gethostname(),
+    }
 
 
 def is_alive(operation: Mapping[str, Any] | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,7 @@ class DeployService:
         runtime = self._runtimes.get(host, plan.runtime)
         server = await self._server_for(plan, host)
         server, event = await self._tracker.move(server, Trigger.START_ASKED, **_begin(plan))
-        try:
+        async with self._stage(server):
             if event:
                 yield event
             async for progress in self._fetch_image(plan, server, runtime):
@@ -98,11 +99,6 @@ class DeployService:
             if wait:
                 async for event_ in self._starter.follow(server, runtime, self._hosts.connection(host)):
                     yield event_
-        except ModelyardError as error:
-            await self._failed(server, error)
-            raise
-        finally:
-            await self._release(server)
 
     async def stop(self, ref: str) -> AsyncIterator[Event]:
         """SIGTERM, the time-out, SIGKILL; the stopped container stays for its log until it is replaced or removed.
@@ -114,7 +110,7 @@ class DeployService:
         _, runtime = await self._reach(server)
         known = await runtime.inspect(server.container_id or server.container_name)
         server, event = await self._tracker.move(server, Trigger.STOP_ASKED, operation=lease.take("stop"))
-        try:
+        async with self._stage(server):
             if event:
                 yield event
             if known is not None:
@@ -124,11 +120,6 @@ class DeployService:
             server, event = await self._tracker.move(server, end, **_ended())
             if event:
                 yield event
-        except ModelyardError as error:
-            await self._failed(server, error)
-            raise
-        finally:
-            await self._release(server)
 
     async def restart(self, ref: str) -> AsyncIterator[Event]:
         """Stop if active, then start the same server again; if its container is gone, deploy it as it was."""
@@ -143,7 +134,7 @@ class DeployService:
                 yield event
             return
         server, changed = await self._tracker.move(server, Trigger.START_ASKED, operation=lease.take("restart"))
-        try:
+        async with self._stage(server):
             if changed:
                 yield changed
             await runtime.start(known.id)
@@ -152,11 +143,6 @@ class DeployService:
                 yield changed
             async for event in self._starter.follow(server, runtime, self._hosts.connection(host)):
                 yield event
-        except ModelyardError as error:
-            await self._failed(server, error)
-            raise
-        finally:
-            await self._release(server)
 
     async def update(
         self, model_ref: str, host: str, options: DeployOptions, *, confirmed: bool = False
@@ -308,15 +294,27 @@ class DeployService:
         if server.deployment_id:
             await self._registry.edit_deployment(server.deployment_id, {"wanted": wanted})
 
+    @asynccontextmanager
+    async def _stage(self, server: Server) -> AsyncIterator[None]:
+        """Any error in any stage ends in failed, with its cause (L3); however it ends, nobody works on it then."""
+        try:
+            yield
+        except ModelyardError as error:
+            await self._failed(server, error)
+            raise
+        finally:
+            mine = server.operation
+            await self._registry.edit_server(
+                server.id, lambda current: {"operation": None} if current.operation == mine else {}
+            )
+
     async def _failed(self, server: Server, error: ModelyardError) -> None:
-        """Any error in any stage ends in failed, with its cause (L3), unless the stage wrote it down already."""
+        """Write the cause down, unless the stage did it already, or somebody else works on the server by now."""
         current = await self._registry.get_server(server.id)
-        if current.status in {ServerStatus.STARTING, ServerStatus.LOADING, ServerStatus.STOPPING}:
+        unfinished = {ServerStatus.STARTING, ServerStatus.LOADING, ServerStatus.STOPPING}
+        if current.status in unfinished and current.operation == server.operation:
             cause = clean_line(f"{error.message} {error.cause}".strip())
             await self._tracker.move(server, Trigger.ERROR, cause=cause, remedy=error.remedy, phase="")
-
-    async def _release(self, server: Server) -> None:
-        await self._registry.edit_server(server.id, {"operation": None})
 
 
 def _refuse_unready(plan: Plan, *, confirmed: bool) -> None:
