@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from core.deploy import binaries
 from core.deploy.values import GpuFit, MemoryEstimate
+from core.engines.vllm import is_interpreter
 from core.errors import ModelyardError
 from core.findings import Finding, Severity
 from core.registry.values import ACTIVE, DEPLOYABLE, DeployOptions, EngineName, RuntimeName
@@ -183,7 +184,7 @@ def gpus(
     if chosen:
         yield from _gpu_fit(chosen)
         yield from _gpu_access(seen)
-    elif engine.name is EngineName.VLLM and "cpu" not in name:
+    elif engine.name is EngineName.VLLM and "cpu" not in name and not is_interpreter(name):
         yield error("gpus", f"vLLM needs an NVIDIA GPU and {seen.host.name} shows none.", "Choose another host.")
     elif not known:
         yield info("gpus", f"{seen.host.name} shows no GPU: the model runs on the CPU, slowly.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 
 from core.engines import flags
 from core.engines.base import Diagnosis, Launch, LaunchRequest
@@ -64,6 +65,8 @@ _TASK_FLAGS = {
 # the key is read inside the container: it stands neither in the command nor in the settings that can be inspected
 _WITH_KEY = 'VLLM_API_KEY="$(cat {file})" && export VLLM_API_KEY && exec "$@"'
 
+_AS_MODULE = ("-m", "vllm.entrypoints.openai.api_server", "--model")
+
 _PHASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), phase)
     for pattern, phase in (
@@ -73,9 +76,9 @@ _PHASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"Graph capturing finished", "graphs captured"),
         (r"Capturing CUDA graphs?.*?(\d+)%", "capturing graphs {0} %"),
         (r"Capturing CUDA graphs?", "capturing graphs"),
-        (r"GPU KV cache size: ([\d,]+) tokens", "cache for {0} tokens"),
+        (r"[CG]PU KV cache size: ([\d,]+) tokens", "cache for {0} tokens"),
         (r"Available KV cache memory: ([\d.]+ GiB)", "{0} left for the cache"),
-        (r"torch\.compile tak|torch\.compile took|Compiling a graph", "compiling"),
+        (r"torch\.compile tak|torch\.compile took|Compiling a graph|Warming up model for the comp", "compiling"),
         (r"Model loading took ([\d.]+ GiB)", "weights loaded ({0})"),
         (r"Loading weights took", "weights loaded"),
         (r"checkpoint shards\D*?:\s*(\d+)% Completed", "loading weights {0} %"),
@@ -135,8 +138,10 @@ class Vllm:
 
     def _program(self, options: DeployOptions) -> tuple[str, ...]:
         """The CPU builds have no `vllm` program that starts; their module does."""
+        if is_interpreter(options.image):
+            return (self.program, *_AS_MODULE)
         if "vllm-cpu" in (options.image or ""):
-            return ("python3", "-m", "vllm.entrypoints.openai.api_server", "--model")
+            return ("python3", *_AS_MODULE)
         return (self.program, "serve")
 
     def check_options(self, options: DeployOptions) -> dict[str, str]:
@@ -160,6 +165,12 @@ class Vllm:
 
     def diagnose(self, lines: Sequence[str]) -> Diagnosis | None:
         return diagnose(lines, (*RULES, *COMMON, *GENERIC, *_LAST), starts=STARTS)
+
+
+def is_interpreter(image: str | None) -> bool:
+    """Whether it is not an image but the path of a Python that has vLLM installed, as the CPU builds are started."""
+    path = PurePosixPath(image or "")
+    return path.is_absolute() and path.name.startswith("python")
 
 
 def _arguments(request: LaunchRequest) -> Iterator[str]:

@@ -7,7 +7,7 @@ import re
 
 from core.engines.diagnosis import Rule
 
-STARTS = re.compile(r"vLLM API server version")
+STARTS = re.compile(r"vLLM API server version|\] non-default args: ")
 
 
 def _share_that_is_free(match: re.Match[str]) -> dict[str, str]:

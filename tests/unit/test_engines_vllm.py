@@ -96,6 +96,12 @@ def test_the_builds_for_processors_start_by_their_module() -> None:
     )
 
 
+def test_a_python_that_has_vllm_stands_for_the_program() -> None:
+    words = launch(image="/opt/vllm/bin/python3.12").argv
+    assert words[:4] == ("vllm", "-m", "vllm.entrypoints.openai.api_server", "--model")
+    assert launch(image="python:3.12").argv[:2] == launch(image="/opt/vllm/bin/vllm").argv[:2] == ("vllm", "serve")
+
+
 @pytest.mark.parametrize(("task", "kind"), [("embed", "embed"), ("classify", "classify")])
 def test_tasks(task: str, kind: str) -> None:
     words = launch(task=task).argv
@@ -167,6 +173,8 @@ def test_the_usual_options_are_fine() -> None:
         ("INFO torch.compile took 20.1 s in total", "compiling"),
         ("INFO Available KV cache memory: 26.43 GiB", "26.43 GiB left for the cache"),
         ("INFO GPU KV cache size: 216,512 tokens, Maximum concurrency", "cache for 216,512 tokens"),
+        ("INFO [kv_cache_utils.py:2327] CPU KV cache size: 262,144 tokens, Maximum concurrency", "cache for 262,144 tokens"),
+        ("(Worker pid=1) INFO [cpu_model_runner.py:87] Warming up model for the compilation...", "compiling"),
         ("Capturing CUDA graphs (decode, FULL):  37%|███▋      | 13/35", "capturing graphs 37 %"),
         ("INFO Graph capturing finished in 5 secs, took 0.45 GiB", "graphs captured"),
         ("INFO init engine (profile, create kv cache, warmup model) took 30.1 seconds", "engine ready"),
@@ -235,6 +243,16 @@ def test_failures(line: str, cause: str, suggestion: dict[str, str]) -> None:
     assert found.suggestion == suggestion
     assert found.remedy
     assert found.line == prefixed[:600]
+
+
+@pytest.mark.parametrize(
+    "begins", ["vLLM API server version 0.24.0", "[api_utils.py:286] non-default args: {'port': 1}"]
+)
+def test_what_an_attempt_before_wrote_is_not_the_cause(begins: str) -> None:
+    lines = [begins, "OSError: [Errno 98] Address already in use", begins, "Cannot find any model weights with `/m`"]
+    found = ENGINE.diagnose(lines)
+    assert found is not None
+    assert "no weights" in found.cause
 
 
 def test_the_last_line_alone_says_little() -> None:
