@@ -164,7 +164,7 @@ class ModelyardApp(HoldsKeys):
         self.notify(lines, severity=severity, timeout=timeout, markup=False)  # type: ignore[arg-type]
 
     def _summarise(self) -> None:
-        self.run_worker(self._count, group="summary", exclusive=True)  # type: ignore[arg-type]
+        self.guard(self._count(), group="summary")
 
     async def _count(self) -> None:
         from tui.summary import summarise
@@ -184,23 +184,26 @@ class ModelyardApp(HoldsKeys):
         """
         if hold:
             self.hold_keys()
-        return self.run_worker(self._guarded(work), group=group, exit_on_error=True)
+        return self.run_worker(self._guarded(work, hold), group=group, exit_on_error=True)
 
-    async def _guarded(self, work: Coroutine[object, object, object]) -> None:
+    async def _guarded(self, work: Coroutine[object, object, object], hold: bool) -> None:
         try:
             await work
         except ModelyardError as error:
             self.show_error(error)
         except Exception as error:  # noqa: BLE001 - one screen's fault must not take the terminal down
-            self.show_error(fault(error))
+            if self.is_running:  # while the program ends, work finds its widgets gone
+                self.show_error(fault(error))
         finally:
-            self.release_keys()
+            if hold:
+                self.release_keys()
 
     def show_error(self, error: ModelyardError) -> None:
         """What happened, the likely cause, what to do."""
         from tui.modals.error import ErrorDialog
 
-        self.push_screen(ErrorDialog(error))
+        if self.is_running:
+            self.push_screen(ErrorDialog(error))
 
     # Actions
 

@@ -34,9 +34,10 @@ async def fill(registry: Registry) -> None:
     hosts = {name: await _host(registry, name) for name in ("atlas", "borealis", "cygnus")}
     hosts["local"] = await registry.get_host("local")
     models = {values["name"]: await _model(registry, values) for values in _MODELS}
-    for values in _servers():
+    for number, values in enumerate(_servers()):
         model, host = models[values.pop("model")], hosts[values.pop("host")]
-        await registry.add_server(server_values(model, host, values.pop("status"), **values))
+        known = {"id": f"5e{number:010x}", "container_name": f"vllm-model-3d{number:010x}"}
+        await registry.add_server(server_values(model, host, values.pop("status"), **known, **values))
     lost = {"unreachable_since": now(), "problem": "No answer from cygnus within 10 s."}
     await registry.edit_host("cygnus", lost)
 

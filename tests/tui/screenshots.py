@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from textual.pilot import Pilot
 
+from core.registry import records
 from tests.tui import demo
 from tests.tui.fake import FINGERPRINTS, Yard, settings_in
 from tests.tui.user import settle, start, until
 from tui.app import ModelyardApp
+from tui.modals import deploy_progress
+from tui.widgets import spinner
 
 Steps = Callable[[Pilot[None], Yard], Awaitable[None]]
 
@@ -137,8 +143,21 @@ def _stable(svg: str, name: str) -> str:
     return named.replace("<svg class", '<svg xml:space="preserve" class', 1)
 
 
+def stop_the_clock() -> None:
+    """The same moment and zone in every run."""
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    moment = datetime(2026, 7, 2, 9, 15, tzinfo=UTC)
+    for module in (records, demo):
+        setattr(module, "now", lambda: moment)  # noqa: B010 - a name of another module
+    setattr(deploy_progress, "monotonic", lambda: 0.0)  # noqa: B010
+    setattr(spinner, "_TURN_S", 3600.0)  # noqa: B010
+
+
 async def main(folder: Path, only: list[str]) -> None:
     """Every scene in both sizes."""
+    stop_the_clock()
+    folder.mkdir(exist_ok=True)
     for name in only or SCENES:
         for suffix, size in SIZES.items():
             (folder / f"{name}{suffix}.svg").write_text(await picture(name, size), encoding="utf-8")

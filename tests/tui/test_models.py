@@ -230,3 +230,21 @@ async def test_quit_closes_the_core(yard: Yard) -> None:
         await until(pilot, lambda: app.yard is not None)
         await pilot.press("q")
     assert closed.is_set()
+
+
+async def test_leaving_while_the_list_loads_ends_in_good_order(yard: Yard, monkeypatch: Any) -> None:
+    reached, go_on = asyncio.Event(), asyncio.Event()
+    works = Registry.hosts
+
+    async def slow(registry: Registry) -> Any:
+        reached.set()
+        await go_on.wait()
+        return await works(registry)
+
+    async with session(yard) as pilot:
+        monkeypatch.setattr(Registry, "hosts", slow)
+        await pilot.press("ctrl+r")
+        await reached.wait()
+        await pilot.press("q")
+        go_on.set()
+    assert pilot.app.return_code == 0

@@ -7,6 +7,7 @@ from typing import ClassVar
 import pytest
 from textual.app import App, ComposeResult
 
+from core.errors import ModelyardError
 from tui.widgets.columns import Cell, Column, fit, widths
 from tui.widgets.paged_list import PAGE, Chunk, PagedList
 
@@ -101,6 +102,29 @@ async def test_when_the_selected_row_is_gone_its_place_is_kept() -> None:
         Numbers.values.clear()
         await listing.reload()
         assert listing.selected is None
+
+
+async def test_a_page_that_cannot_be_read_is_told_and_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    async def fails(*_: object) -> Chunk[int]:
+        raise ModelyardError("locked")
+
+    monkeypatch.setattr(
+        NumbersApp, "on_paged_list_failed", lambda _, message: told.append(message.error.message), raising=False
+    )
+    app = NumbersApp()
+    async with app.run_test(size=(60, 20)) as pilot:
+        listing = app.query_one(Numbers)
+        with monkeypatch.context() as broken:
+            broken.setattr(Numbers, "fetch", fails)
+            listing.move_to(5000)
+            await pilot.pause()
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+        assert set(told) == {"locked"}
+        await listing.reload()
+        assert listing.selected == 5000
 
 
 def test_columns_share_the_room_and_leave_out_what_has_none() -> None:

@@ -110,7 +110,7 @@ class ListScreen(Screen[None]):
         self._again = True
         if not self._reloading:
             self._reloading = True
-            self.run_worker(self._reload(), group="reload")
+            self.modelyard.guard(self._reload(), group="reload")
 
     async def _reload(self) -> None:
         try:
@@ -164,6 +164,10 @@ class ListScreen(Screen[None]):
         self.reload_soon()
 
     # The selected record
+
+    def on_paged_list_failed(self, message: PagedList.Failed) -> None:
+        """A page could not be read: what is shown stays."""
+        self.say_problem(message.error)
 
     def on_paged_list_selected(self) -> None:
         """The card and the keys follow the cursor."""

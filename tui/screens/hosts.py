@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import BindingType
@@ -138,8 +137,7 @@ class HostsScreen(ListScreen):
             self._ask_soon(event.host)
 
     def _ask_soon(self, name: str) -> None:
-        ask = partial(self._ask, name)
-        self.run_worker(ask, group=f"ask {name}", exclusive=True)  # type: ignore[arg-type]
+        self.modelyard.guard(self._ask(name), group="ask")
 
     async def _ask(self, name: str) -> None:
         async with self._places:

@@ -19,6 +19,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from core.errors import ModelyardError
 from core.text import clean_line
 from tui.keys import bindings
 from tui.widgets.columns import GAP, Cell, Column, fit, widths
@@ -56,6 +57,13 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
 
     class Selected(Message):
         """Another row is selected, or the selected one has new values."""
+
+    class Failed(Message):
+        """A page could not be fetched; it is asked for again at the next reload."""
+
+        def __init__(self, error: ModelyardError) -> None:
+            super().__init__()
+            self.error = error
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
@@ -156,7 +164,11 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
             self.run_worker(self._fetch_page(page), group="pages")
 
     async def _fetch_page(self, page: int) -> None:
-        chunk = await self.fetch(page * PAGE, PAGE)
+        try:
+            chunk = await self.fetch(page * PAGE, PAGE)
+        except ModelyardError as error:
+            self.post_message(self.Failed(error))
+            return
         self._asked.discard(page)
         self._pages[page] = chunk.rows
         self._pages.move_to_end(page)
