@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from core.registry.records import Host
 
 
-def gpu_words(gpus: Sequence[Gpu]) -> str:
+def gpu_words(gpus: Sequence[Gpu], *, with_bar: bool = True) -> str:
     """`4 x H200 38% ███░░░░░`: how many, which, and how much of their memory is used."""
     if not gpus:
         return "none"
     counts = Counter(gpu.name.removeprefix("NVIDIA ") for gpu in gpus)
     names = ", ".join(f"{count} x {name}" for name, count in counts.items())
     used, total = _sum(gpu.memory_used for gpu in gpus), _sum(gpu.memory_total for gpu in gpus)
-    return f"{names} {100 * used // total}% {bar(used, total, width=6)}" if total and used is not None else names
+    if not total or used is None:
+        return names
+    share = f"{names} {100 * used // total}%"
+    return f"{share} {bar(used, total, width=6)}" if with_bar else share
 
 
 def _sum(values: object) -> int | None:

@@ -70,7 +70,11 @@ class HostList(PagedList[HostRow]):
             Cell(row.host.name),
             state,
             Cell(overview.engine or "no engine", "" if overview.engine else "warn"),
-            Cell(gpu_words(overview.gpus), "" if overview.gpus else "dim"),
+            Cell(
+                gpu_words(overview.gpus),
+                "" if overview.gpus else "dim",
+                short=gpu_words(overview.gpus, with_bar=False),
+            ),
             Cell(size(overview.disk.free) if overview.disk else "-"),
             Cell(str(overview.cpus or "-")),
             Cell(size(overview.memory_available)),
