@@ -14,6 +14,7 @@ ModelyardError                 exit 1
 │   ├── EngineMissing
 │   ├── SocketDenied                    no rights on its socket
 │   └── EngineRefused                   it answered with an error
+│       └── PortTaken                   another program listens there
 ├── CommandFailed              exit 1   a command on a host ended badly
 └── HostUnreachable            exit 4   no connection to the host
     ├── HostSilent                      no answer in time, or no route
@@ -116,6 +117,10 @@ class SocketDenied(EngineUnavailable):
 
 class EngineRefused(EngineUnavailable):
     """The engine answered with an error."""
+
+
+class PortTaken(EngineRefused):
+    """Another program listens on the port by now."""
 
 
 class CommandFailed(ModelyardError):

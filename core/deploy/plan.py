@@ -14,7 +14,7 @@ from core.engines.base import API_KEY_FILE, MODELS_MOUNT, Launch, LaunchRequest
 from core.errors import EngineUnavailable, NotAllowed
 from core.files.values import ModelInfo
 from core.findings import Finding
-from core.registry.values import DEPLOYABLE, LOCAL_HOST, DeployOptions, EngineName, Provider, RuntimeName
+from core.registry.values import ACTIVE, DEPLOYABLE, LOCAL_HOST, DeployOptions, EngineName, Provider, RuntimeName
 from core.runtimes.base import BindMount, ServerSpec
 from core.runtimes.labels import container_name, make_labels
 
@@ -38,8 +38,16 @@ class Planner:
         self._hosts = hosts
         self._runtimes = runtimes
 
-    async def plan(self, model_ref: str, host_name: str, options: DeployOptions, *, replace: bool = False) -> Plan:
-        """A dry run; `replace` allows that a server of this model is active there already.
+    async def plan(
+        self,
+        model_ref: str,
+        host_name: str,
+        options: DeployOptions,
+        *,
+        replace: bool = False,
+        avoid: frozenset[int] = frozenset(),
+    ) -> Plan:
+        """A dry run; `replace` allows that a server of this model is active there already, `avoid` names ports.
 
         Raises:
             NotFound: no such model or host. HostUnreachable: nothing can be said of the host.
@@ -51,7 +59,7 @@ class Planner:
         runtime = options.runtime or await self._usual_runtime(host, model, options)
         servers = await self._registry.servers(model_id=model.id, host_id=host.id)
         seen = await survey(model, host, runtime, hosts=self._hosts, runtimes=self._runtimes, servers=servers)
-        draft = _Draft.decide(seen, options)
+        draft = _Draft.decide(seen, options, avoid=avoid)
         present = await self._image_present(seen, draft.image)
         findings = tuple(draft.findings(present=present, replace=replace))
         return draft.plan(findings, owner=self._registry.user_id)
@@ -105,7 +113,7 @@ class _Draft:
     port: int | None
 
     @classmethod
-    def decide(cls, seen: Survey, options: DeployOptions) -> _Draft:
+    def decide(cls, seen: Survey, options: DeployOptions, *, avoid: frozenset[int] = frozenset()) -> _Draft:
         engine = engine_named(_choose_engine(seen, options))
         info = seen.info if isinstance(seen.info, ModelInfo) else None
         context = options.max_model_len or min(_DEFAULT_CONTEXT, (info and info.context_length) or _DEFAULT_CONTEXT)
@@ -118,7 +126,7 @@ class _Draft:
             context=context,
             gpus=gpus,
             memory=estimate,
-            port=_choose_port(seen, options),
+            port=_choose_port(seen, options, avoid),
         )
 
     @property
@@ -257,14 +265,15 @@ def _choose_image(seen: Survey, engine: Engine, options: DeployOptions, gpus: tu
     return options.image or engine.default_image(gpu=bool(gpus), driver_version=driver)
 
 
-def _choose_port(seen: Survey, options: DeployOptions) -> int | None:
+def _choose_port(seen: Survey, options: DeployOptions, avoid: frozenset[int]) -> int | None:
     """The port asked for, else the one this model had there, else the first free one."""
-    own = {server.port for server in seen.servers if server.port}
+    last = next((server.port for server in seen.servers if server.port), None)
+    own = {server.port for server in seen.servers if server.port and server.status in ACTIVE}
     published = {one.port for one in seen.observed if one.port and one.labels.get("modelyard.model") != seen.model.id}
     taken = (set(seen.listening) | published) - own
     if options.port is not None:
         return None if options.port in taken else options.port
-    return ports.pick(taken, preferred=next(iter(sorted(own)), None))
+    return ports.pick(taken | avoid, preferred=last)
 
 
 def _choose_gpus(

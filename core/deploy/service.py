@@ -19,7 +19,16 @@ from core.deploy.tracker import Tracker
 from core.deploy.watch import Watcher
 from core.engines import engine_named
 from core.engines.base import API_KEY_FILE
-from core.errors import EngineRefused, ModelyardError, NeedsConfirmation, NotAllowed, NotFound, PlanRefused, Refused
+from core.errors import (
+    EngineRefused,
+    ModelyardError,
+    NeedsConfirmation,
+    NotAllowed,
+    NotFound,
+    PlanRefused,
+    PortTaken,
+    Refused,
+)
 from core.events import Event, EventBus, LogLine, Progress, ServerChanged, now
 from core.findings import Severity
 from core.registry.records import Deployment, Server
@@ -40,6 +49,7 @@ if TYPE_CHECKING:
 
 
 _METRICS_S = 10.0
+_PORT_TRIES = 5
 
 
 class DeployService:
@@ -233,10 +243,7 @@ class DeployService:
                 spec_hash=spec_hash(plan.spec),
             )
         )
-        known = await self._registry.servers(model_id=plan.model_id, host_id=host.id)
-        if known:
-            return known[0]
-        return await self._registry.add_server(
+        return await self._registry.put_server(
             Server(
                 deployment_id=deployment.id,
                 user_id=self._registry.user_id,
@@ -258,6 +265,21 @@ class DeployService:
             yield Progress(task=server.id, text=f"pulling {plan.image}", done=done, total=total, unit="bytes")
 
     async def _launch(self, plan: Plan, server: Server, runtime: Runtime) -> tuple[Server, ServerChanged | None]:
+        """Create and start, on another port where the planned one was taken meanwhile and none was asked for."""
+        avoid: frozenset[int] = frozenset()
+        while True:
+            try:
+                return await self._create_and_start(plan, server, runtime)
+            except PortTaken:
+                avoid |= {plan.spec.port}
+                if plan.options.port is not None or len(avoid) > _PORT_TRIES:
+                    raise
+            plan = await self._planner.plan(plan.model_id, plan.host, plan.options, replace=True, avoid=avoid)
+            server = await self._tracker.note(server, port=plan.spec.port, url=plan.url)
+
+    async def _create_and_start(
+        self, plan: Plan, server: Server, runtime: Runtime
+    ) -> tuple[Server, ServerChanged | None]:
         previous = await runtime.inspect(plan.spec.name)
         if previous is not None:
             await runtime.remove(previous.id)  # refuses what is not ours

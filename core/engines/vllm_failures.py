@@ -125,7 +125,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         r"Repo id must be in the form.{0,80}?: '(?P<path>[^']+)'",
-        "There is nothing at {path} in the container.",
+        "vLLM finds nothing at {path}.",
         "Check the model's path on that host, or copy or download the model to it.",
     ),
     Rule(

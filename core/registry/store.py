@@ -272,6 +272,20 @@ class Registry:
         await self._save(server, "server", "added")
         return server
 
+    async def put_server(self, server: Server) -> Server:
+        """The server of this model on this host, which is added unless there is one."""
+
+        def work(session: Session) -> Server:
+            same = (Server.model_id == server.model_id, Server.host_id == server.host_id)
+            known = session.exec(select(Server).where(*same).order_by(col(Server.created_at).desc())).first()
+            if known is not None:
+                known.deployment_id = server.deployment_id
+                return known
+            session.add(server)
+            return server
+
+        return await self._change(work, "server", "added")
+
     async def edit_server(
         self, server_id: str, changes: Mapping[str, Any] | Callable[[Server], Mapping[str, Any]]
     ) -> Server:

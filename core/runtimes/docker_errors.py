@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from core.errors import EngineMissing, EngineRefused, EngineUnavailable, ModelyardError, NotFound, SocketDenied
+from core.errors import (
+    EngineMissing,
+    EngineRefused,
+    EngineUnavailable,
+    ModelyardError,
+    NotFound,
+    PortTaken,
+    SocketDenied,
+)
 from core.text import clean_line
 
 
@@ -19,6 +27,7 @@ class _Refusal:
     text: str
     cause: str
     remedy: str
+    kind: type[EngineRefused] = EngineRefused
 
 
 _REFUSALS = (
@@ -26,11 +35,13 @@ _REFUSALS = (
         text="port is already allocated",
         cause="port already in use: another container publishes it",
         remedy="Stop the other container, or choose another port.",
+        kind=PortTaken,
     ),
     _Refusal(
         text="address already in use",
         cause="port already in use: another program on the host listens on it",
         remedy="Stop the other program, or choose another port.",
+        kind=PortTaken,
     ),
     _Refusal(
         text="cannot assign requested address",
@@ -163,7 +174,7 @@ def _answered(text: str, status: int, *, host: str, doing: str) -> ModelyardErro
         )
     for known in _REFUSALS:
         if known.text in lower:
-            return EngineRefused(
+            return known.kind(
                 f"Could not {doing} on {host}: {known.cause}", cause=f"{known.cause} ({text})", remedy=known.remedy
             )
     if status == 404:

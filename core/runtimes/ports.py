@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from core.errors import EngineRefused
+from core.errors import EngineRefused, PortTaken
 
 _CAUSES = {
     errno.EADDRINUSE: (
@@ -33,6 +33,5 @@ def check_port(bind: str, port: int, *, server: str) -> None:
             probe.bind((bind, port))
     except OSError as error:
         cause, remedy = _CAUSES.get(error.errno or 0, (str(error), "Choose another address or port."))
-        raise EngineRefused(
-            f"Could not start {server} on {bind}:{port}: {cause}", cause=cause, remedy=remedy
-        ) from error
+        kind = PortTaken if error.errno == errno.EADDRINUSE else EngineRefused
+        raise kind(f"Could not start {server} on {bind}:{port}: {cause}", cause=cause, remedy=remedy) from error

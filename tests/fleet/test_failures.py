@@ -7,12 +7,13 @@ import json
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from core.app import Modelyard
-from core.errors import HostUnreachable, NeedsConfirmation, PlanRefused, StartFailed
+from core.errors import HostUnreachable, NeedsConfirmation, PlanRefused, PortTaken, StartFailed
 from core.events import Event, HostChanged, ServerChanged
 from core.findings import Severity
 from core.registry.records import Server
@@ -106,13 +107,18 @@ async def test_a_port_that_is_taken(host: FleetHost, yard: Modelyard, busybox_im
     free = await yard.deploys.plan("smol", host.name, SMALL)
     assert free.spec.port == 8001
     host.docker("run", "-d", "-p", "127.0.0.1:8001:80", busybox_image, "/bin/busybox", "httpd", "-f", "-p", "80")
-    with pytest.raises(Exception, match="port"):
-        async for _ in yard.deploys.deploy(free, confirmed=True):
+    asked = replace(free, options=replace(SMALL, port=8001))
+    with pytest.raises(PortTaken, match="port"):
+        async for _ in yard.deploys.deploy(asked, confirmed=True):
             pass
     server = await yard.registry.get_server("smol")
     assert server.status == "failed"
-    assert "8001" in server.cause
-    assert len(host.docker("ps", "-q").split()) == 2, "what others run is not touched"
+    assert "port" in server.cause
+    assert len(host.docker("ps", "-aq").split()) == 2, "what others run is not touched, and nothing of ours is left"
+    async for _ in yard.deploys.deploy(free, confirmed=True):
+        pass
+    server = await yard.registry.get_server("smol")
+    assert (server.status, server.port) == ("running", 8002), "nobody asked for that port: the next free one does"
 
 
 async def test_an_image_that_is_missing_and_no_registry(host: FleetHost, yard: Modelyard) -> None:
