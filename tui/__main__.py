@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ def _open() -> int:
 
 
 def _screens(settings: Settings, chat_with: str | None) -> int:
+    gc.disable()  # until the first frame: collecting while importing costs a tenth of the start
     from tui.app import run_screens
 
     return run_screens(settings, chat_with=chat_with)
