@@ -27,12 +27,12 @@ from core.events import Event, LogLine
 from core.findings import Severity
 from core.registry.values import DeployOptions, EngineName, RuntimeName, ServerStatus
 from core.settings import Settings
-from tests.contract.tiny_llama import CONTEXT, write_tiny_llama
+from tests.contract.tiny_llama import CONTEXT, HIDDEN, write_tiny_llama
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(400)]
 
 ENGINE = engine_named(EngineName.VLLM)
-START_S, STOP_S = 300.0, 60.0
+START_S, STOP_S = 300.0, 10.0  # while it loads, vLLM does not always obey SIGTERM
 SMALL = {"kv-cache-memory-bytes": "64M"}
 PHASES = [
     *("starting", "recognised LlamaForCausalLM", "context 512 tokens", "starting the engine", "loading weights"),
@@ -59,11 +59,13 @@ async def yard(settings: Settings, short_folder: Path, monkeypatch: pytest.Monke
         yield opened
 
 
-async def planned(yard: Modelyard, python: str, folder: Path) -> Plan:
-    values = {"name": "tiny", "provider": "vllm", "model_id": "tests/tiny", "served_name": "tests/tiny"}
+async def planned(
+    yard: Modelyard, python: str, folder: Path, *, task: str = "generate", extra: dict[str, str] = SMALL
+) -> Plan:
+    values = {"name": "tiny", "provider": "vllm", "model_id": "tests/tiny", "served_name": "tests/tiny", "task": task}
     await yard.registry.add_model({**values, "path": str(folder)})
     options = DeployOptions(
-        runtime=RuntimeName.PROCESS, image=python, dtype="float32", max_model_len=512, parallel=4, extra=SMALL
+        runtime=RuntimeName.PROCESS, image=python, dtype="float32", max_model_len=512, parallel=4, extra=extra
     )
     plan = await yard.deploys.plan("tiny", "local", options)
     assert not plan.of(Severity.ERROR)
@@ -160,6 +162,34 @@ def key_in(processes: dict[int, str]) -> str:
     (key,) = {value for name, _, value in (one.partition("=") for one in variables) if name == "VLLM_API_KEY"}
     assert key
     return key
+
+
+async def test_embeddings(yard: Modelyard, python: str, short_folder: Path, tmp_path: Path) -> None:
+    extra = {**SMALL, "enforce-eager": ""}
+    plan = await planned(yard, python, write_tiny_llama(tmp_path / "tiny"), task="embed", extra=extra)
+    async for _ in yard.deploys.deploy(plan, confirmed=True):
+        pass
+    headers = {"Authorization": f"Bearer {key_in(mentioning(str(short_folder)))}"}
+    async with httpx.AsyncClient(base_url=plan.url, headers=headers, trust_env=False, timeout=60) as client:
+        answer = await client.post("/v1/embeddings", json={"model": "tests/tiny", "input": "x"})
+    assert len(answer.json()["data"][0]["embedding"]) == HIDDEN
+    async for _ in yard.deploys.stop("tiny"):
+        pass
+
+
+async def test_stopped_while_it_loads_it_leaves_nothing(
+    yard: Modelyard, python: str, short_folder: Path, tmp_path: Path
+) -> None:
+    plan = await planned(yard, python, write_tiny_llama(tmp_path / "tiny"))
+    async for event in yard.deploys.deploy(plan, confirmed=True):
+        if isinstance(event, LogLine) and ENGINE.phase(event.line) == "starting the engine":
+            break
+    assert len(mentioning(str(short_folder))) >= 3
+    async for _ in yard.deploys.stop("tiny"):
+        pass
+    (server,) = await yard.registry.servers()
+    assert server.status == ServerStatus.STOPPED
+    assert mentioning(str(short_folder)) == {}
 
 
 async def test_a_start_that_fails_is_explained_and_leaves_nothing(
