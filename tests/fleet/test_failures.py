@@ -280,3 +280,19 @@ async def test_stopped_from_elsewhere_while_it_loads(host: FleetHost, yard: Mode
         await asyncio.wait_for(deploying, 60)
     assert await has_status(yard, "stopped")
     assert host.docker("ps", "-q") == ""
+
+
+async def test_a_server_that_keeps_crashing_is_stopped_with_its_cause(
+    host: FleetHost, yard: Modelyard, remote_model: str
+) -> None:
+    lone = host.models_folder / "lone.gguf"
+    lone.write_bytes((host.models_folder / Path(remote_model).name).read_bytes())
+    await yard.registry.edit_model("smol", {"path": f"{host.models_dir}/lone.gguf"})
+    await deploy(yard, host)
+    lone.unlink()
+    host.exec(["pkill", "-SEGV", "-x", "llama-server"])
+    await until(lambda: _reconciled(yard, "failed"), what="the breaker", timeout_s=90)
+    server = await yard.registry.get_server("smol")
+    assert "lone.gguf" in server.cause
+    assert server.remedy
+    assert host.docker("ps", "-q") == "", "it is not restarted for ever"
