@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from core.hosts.values import Gpu
 
 LOOPBACK = "127.0.0.1"
+_OR_PYTHON = {EngineName.VLLM: ", or a Python that has vLLM,"}
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - offered on request only, with a warning
 
 
@@ -105,7 +106,7 @@ def runtime(seen: Survey, engine: Engine, options: DeployOptions) -> Iterator[Fi
         yield error(
             "runtime",
             f"There is no {engine.label} program on this machine.",
-            "pip install 'modelyard[demo]' brings llama-server; or name one with --image /path/to/llama-server.",
+            f"Install it, or name the program{_OR_PYTHON.get(engine.name, '')} with --image /path/to/it.",
         )
 
 

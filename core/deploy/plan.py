@@ -237,8 +237,9 @@ class _Draft:
         binary = binaries.find(self.engine.name, chosen=self.options.image)
         if binary is None:
             return spec
-        argv = tuple(binary.path if word == self.engine.program else word for word in launch.argv)
-        return replace(spec, argv=argv, env={**launch.env, **binary.env})
+        options_at = next((at for at, word in enumerate(launch.argv) if word.startswith("--")), len(launch.argv))
+        start = (binary.path if word == self.engine.program else word for word in launch.argv[:options_at])
+        return replace(spec, argv=(*start, *launch.argv[options_at:]), env={**launch.env, **binary.env})
 
     @property
     def _loaded_path(self) -> str:

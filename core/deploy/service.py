@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _METRICS_S = 10.0
 _PORT_TRIES = 5
+_LOADING_STOP_S = 3.0  # an engine that loads may not hear SIGTERM, and has nothing to finish
 
 
 class DeployService:
@@ -119,12 +120,14 @@ class DeployService:
         server = await self._registry.get_server(ref)
         _, runtime = await self._reach(server)
         known = await runtime.inspect(server.container_id or server.container_name)
+        serves = server.status == ServerStatus.RUNNING
+        patience_s = self._settings.stop_timeout_s if serves else _LOADING_STOP_S
         server, event = await self._tracker.move(server, Trigger.STOP_ASKED, operation=lease.take("stop"))
         async with self._stage(server):
             if event:
                 yield event
             if known is not None:
-                await runtime.stop(known.id, timeout_s=self._settings.stop_timeout_s)
+                await runtime.stop(known.id, timeout_s=patience_s)
             end = Trigger.ENDED if known is not None else Trigger.GONE
             await self._wish(server, ServerStatus.STOPPED)
             server, event = await self._tracker.move(server, end, **_ended())
