@@ -29,10 +29,14 @@ def own_temporary_folder(short_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     return folder
 
 
+_OTHERS: list[psutil.Process] = []
+
+
 @pytest.fixture(autouse=True)
 def adopted() -> Iterator[None]:
     """Whatever loses its parent becomes a child of this process, so that it can be found and is reaped."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _OTHERS[:] = psutil.Process().children(recursive=True)  # test hosts, for instance
     yield
     for process in _descendants():
         process.kill()
@@ -44,13 +48,13 @@ def _descendants() -> list[psutil.Process]:
     return [
         process
         for process in psutil.Process().children(recursive=True)
-        if process.status() != psutil.STATUS_ZOMBIE and _is_of_demo(process)
+        if process not in _OTHERS and _is_of_demo(process)
     ]
 
 
 def _is_of_demo(process: psutil.Process) -> bool:
     try:
-        return any(
+        return process.status() != psutil.STATUS_ZOMBIE and any(
             "llama-server" in word or "modelyard" in word or "process_supervisor" in word for word in process.cmdline()
         )
     except psutil.Error:
@@ -158,7 +162,7 @@ def test_with_the_screens_on_a_terminal_that_goes_away(smollm2: Path, own_tempor
 def test_with_the_screens(ending: str, smollm2: Path, own_temporary_folder: Path) -> None:
     terminal = Terminal("demo")
     terminal.wait_for("\x1b[?1049h", timeout=60)
-    terminal.wait_for("SmolLM2", timeout=60)
+    terminal.wait_for("Write to the model", timeout=60)
     if ending == "ctrl+q":
         terminal.write("\x11")
         assert terminal.close(timeout=60) == 0, terminal.seen[-2000:]

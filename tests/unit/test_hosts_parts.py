@@ -6,9 +6,11 @@ import asyncio
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from core.errors import CommandFailed, InvalidInput, NotAllowed
@@ -281,7 +283,10 @@ async def test_all_that_a_program_started_is_ended() -> None:
         seen.append(int(str(line)))
         break
     await source.aclose()
-    assert not Path(f"/proc/{seen[0]}").exists() or "Z" in Path(f"/proc/{seen[0]}/stat").read_text()
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(seen[0]) and psutil.Process(seen[0]).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
 
 
 async def test_a_program_that_ignores_the_request_is_killed() -> None:

@@ -17,6 +17,7 @@ from core.errors import (
     EngineUnavailable,
     ModelyardError,
     NotFound,
+    PortTaken,
     SocketDenied,
 )
 from core.runtimes import docker_errors, docker_observe, docker_spec
@@ -178,8 +179,8 @@ class _Answer(Exception):
 @pytest.mark.parametrize(
     ("explanation", "kind", "words"),
     [
-        ("Bind for 127.0.0.1:1 failed: port is already allocated", EngineRefused, "port already in use"),
-        ("listen tcp4 0.0.0.0:80: bind: address already in use", EngineRefused, "port already in use"),
+        ("Bind for 127.0.0.1:1 failed: port is already allocated", PortTaken, "port already in use"),
+        ("listen tcp4 0.0.0.0:80: bind: address already in use", PortTaken, "port already in use"),
         ("bind source path does not exist: /x", EngineRefused, "does not exist on the host"),
         ('could not select device driver "nvidia" with capabilities: [[gpu]]', EngineRefused, "NVIDIA"),
         ("unresolvable CDI devices nvidia.com/gpu=GPU-1", EngineRefused, "GPU"),
