@@ -162,7 +162,7 @@ def test_with_the_screens_on_a_terminal_that_goes_away(smollm2: Path, own_tempor
 def test_with_the_screens(ending: str, smollm2: Path, own_temporary_folder: Path) -> None:
     terminal = Terminal("demo")
     terminal.wait_for("\x1b[?1049h", timeout=60)
-    terminal.wait_for("Write to the model", timeout=60)
+    terminal.wait_for(" 1 Models ", timeout=60)  # not before: a terminal that is not raw yet keeps ctrl+q for itself
     if ending == "ctrl+q":
         terminal.write("\x11")
         assert terminal.close(timeout=60) == 0, terminal.seen[-2000:]
