@@ -56,10 +56,15 @@ class Model(SQLModel, table=True):
     is_global: bool = False
     endpoint: str = ""
     api_key_ref: str = ""  # the name of a key, never a key (P8)
+    region: str = Field(default="", index=True)  # a region's code (R1)
+    head: str = ""  # the name of the priority head (R2)
+    local_inference: bool = False  # answered on this machine; its endpoint never leaves it (R3)
+    catalog: str = ""  # where a global record comes from: "builtin", or a site catalog's file
     host: str = LOCAL_HOST  # where model_path lies
     tags: list[str] = Field(default_factory=list, sa_type=JSON)
     flags: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     extra: dict[str, Any] = Field(default_factory=dict, sa_type=JSON, sa_column_kwargs={"name": "metadata"})
+    last_test: dict[str, Any] | None = Field(default=None, sa_type=JSON)  # connections.TestReport.as_dict (P9)
     archived_at: datetime | None = Field(default=None, sa_type=Utc)
     created_at: datetime = Field(default_factory=now, sa_type=Utc)
     updated_at: datetime = Field(default_factory=now, sa_type=Utc)
@@ -148,3 +153,104 @@ class Server(SQLModel, table=True):
         if self.started_at is None or self.status not in {ServerStatus.RUNNING, ServerStatus.LOADING}:
             return None
         return (now() - self.started_at).total_seconds()
+
+
+class Region(SQLModel, table=True):
+    """Where a model or a head is; the standard codes are there from the start (R1)."""
+
+    __tablename__ = "regions"
+
+    id: str = Field(primary_key=True)  # the code: us, eu, de …
+    name: str
+    builtin: bool = False
+    created_at: datetime = Field(default_factory=now, sa_type=Utc)
+    updated_at: datetime = Field(default_factory=now, sa_type=Utc)
+
+
+class Head(SQLModel, table=True):
+    """A gateway that routes by served name (R2)."""
+
+    __tablename__ = "heads"
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    name: str = Field(unique=True)
+    region: str = ""
+    url: str = ""
+    api_key_ref: str = ""
+    description: str = ""
+    created_at: datetime = Field(default_factory=now, sa_type=Utc)
+    updated_at: datetime = Field(default_factory=now, sa_type=Utc)
+
+
+class Conversation(SQLModel, table=True):
+    """A talk with a model that was kept; `messages` are {"role", "content", …} in order."""
+
+    __tablename__ = "conversations"
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    user_id: str = Field(index=True)
+    model_id: str = Field(index=True)  # the record's id; the talk outlives the record
+    model_name: str
+    title: str = ""
+    system: str = ""
+    messages: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
+    created_at: datetime = Field(default_factory=now, sa_type=Utc)
+    updated_at: datetime = Field(default_factory=now, sa_type=Utc)
+
+
+class Call(SQLModel, table=True):
+    """One request that this program sent to a model: the raw figures of the analytics (N3); no text of it."""
+
+    __tablename__ = "calls"
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = Field(default_factory=now, sa_type=Utc, index=True)
+    user_id: str
+    model_id: str = Field(index=True)
+    model_name: str
+    server_id: str = ""  # "" when a hosted endpoint answered
+    kind: str  # "chat" or "test"
+    ok: bool
+    error: str = ""  # a short word: "unauthorised", "timeout" …
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    first_token_s: float | None = None
+    seconds: float = 0.0
+    rating: int | None = None  # 1 to 5, given by the user
+    conversation_id: str = ""
+
+
+class Counter(SQLModel, table=True):
+    """What an engine counted in one period of one server: differences, never totals, so that restarts don't matter."""
+
+    __tablename__ = "counters"
+    __table_args__ = (UniqueConstraint("server_id", "at"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = Field(sa_type=Utc, index=True)  # the beginning of the period
+    server_id: str
+    model_id: str = Field(index=True)
+    model_name: str
+    requests: int = 0
+    failures: int = 0
+    prompt_tokens: int = 0
+    generation_tokens: int = 0
+    latency: dict[str, int] = Field(default_factory=dict, sa_type=JSON)  # upper bound in seconds → requests
+
+
+class Change(SQLModel, table=True):
+    """One line of the change log: who changed what, when; `before` and `after` hold the changed columns."""
+
+    __tablename__ = "changes"
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = Field(default_factory=now, sa_type=Utc, index=True)
+    user_id: str
+    batch: str = Field(index=True)  # changes of one action are undone together
+    kind: str  # "model", "head", "region"
+    record_id: str = Field(index=True)
+    name: str
+    action: str  # "added", "edited", "archived", "restored", "deleted"
+    before: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    after: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    undoes: str = ""  # the batch that this one took back

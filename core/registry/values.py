@@ -63,14 +63,42 @@ class Ownership(StrEnum):
     MINE = "mine"
 
 
+class Capability(StrEnum):
+    """What a model can do (P3); each is a `supports_…` column."""
+
+    STREAMING = "streaming"
+    TOOLS = "tools"
+    VISION = "vision"
+
+
+class ModelSort(StrEnum):
+    """The columns that the list can be sorted by; equal ones come by name."""
+
+    NAME = "name"
+    PROVIDER = "provider"
+    MODEL_ID = "model_id"
+    CONTEXT = "context"
+    REGION = "region"
+    STATUS = "status"
+    UPDATED = "updated"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelQuery:
-    """A filtered, sorted view of the models; every word of `text` must match name, model id or served name."""
+    """A filtered, sorted view of the models; every word of `text` must be in name, id or a tag (P2).
+
+    `state` STOPPED includes models without a server; `capabilities` must all be there.
+    """
 
     text: str = ""
     provider: Provider | None = None
     ownership: Ownership = Ownership.ALL
+    region: str | None = None
+    state: ServerStatus | None = None
+    capabilities: frozenset[Capability] = frozenset()
     archived: bool = False
+    sort: ModelSort = ModelSort.NAME
+    descending: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from tests.fleet.host import FleetHost
 from tests.fleet.test_main_job import checksums
 from tests.tui.user import press, rows, screen_text, settle, start, toasts, type_text, until
 from tui.app import ModelyardApp
+from tui.modals.chat import ChatDialog
 from tui.modals.fingerprint import FingerprintDialog
 from tui.widgets.fields import Field
 
@@ -47,12 +48,19 @@ async def test_the_main_job(
         await type_text(pilot, "Say hello")
         await press(pilot, "enter")
         await until(pilot, lambda: "tokens/s" in screen_text(pilot), "the whole answer", within_s=120)
-        await press(pilot, "escape", "2", "l")
+        await _leave_chat(pilot)
+        await press(pilot, "2", "l")
         await until(pilot, lambda: "llama_server" in screen_text(pilot), "the engine's lines", within_s=30)
         await press(pilot, "escape", "s", "y")
         await until(pilot, lambda: "○ stopped" in screen_text(pilot), "stopped", within_s=60)
     assert host.docker("ps", "-q") == ""
     assert checksums(host.models_folder) == before
+
+
+async def _leave_chat(pilot: Pilot[None]) -> None:
+    """The first Escape stops an answer that is still being written, the next one closes."""
+    while isinstance(pilot.app.screen, ChatDialog):
+        await press(pilot, "escape")
 
 
 async def _add_host(pilot: Pilot[None], host: FleetHost, config: Path) -> None:
