@@ -138,11 +138,15 @@ class HostSilent(HostUnreachable):
 
 
 class HostKeyUnknown(HostUnreachable):
-    """First contact; `fingerprints` are what the host showed, such as `SHA256:… (ED25519)`."""
+    """First contact; `fingerprints` are what `host` showed, such as `SHA256:… (ED25519)`.
 
-    def __init__(self, message: str, *, fingerprints: Sequence[str], remedy: str = "") -> None:
+    `host` may be a jump host on the way; once its key is accepted, the next one on the way is met.
+    """
+
+    def __init__(self, message: str, *, fingerprints: Sequence[str], remedy: str = "", host: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.fingerprints = list(fingerprints)
+        self.host = host
 
     def as_dict(self) -> dict[str, object]:
         return {**super().as_dict(), "fingerprints": self.fingerprints}

@@ -77,17 +77,24 @@ async def add(
     It is connected to at once. The key of a host that you never met is shown, and trusted only with your consent.
     """
     place = {"target": target or name, "models_dir": models_dir, "ssh_config": ssh_config}
-    try:
-        host = await yard.hosts.add(name, **place, accept_host_key=accept_host_key)
-    except HostKeyUnknown as unknown:
-        fingerprint = await _trusted(unknown, json=out.json) if accept_host_key is None else None
-        if fingerprint is None:
-            raise _with_command(unknown, name, place) from unknown
-        host = await yard.hosts.add(name, **place, accept_host_key=fingerprint)
+    host = await _met(yard, name, place, accept_host_key, json=out.json)
     if out.json:
         out.document(host_fields(host, None))
     else:
         out.line(f"Added {host.name}. modelyard hosts check {host.name} looks whether it has all it needs.")
+
+
+async def _met(yard: Modelyard, name: str, place: dict[str, str], accepted: str | None, *, json: bool) -> Host:
+    """Add it; each host on the way whose key is not known is asked about once."""
+    asked: str | None = None
+    while True:
+        try:
+            return await yard.hosts.add(name, **place, accept_host_key=accepted)
+        except HostKeyUnknown as unknown:
+            fingerprint = await _trusted(unknown, json=json) if unknown.host != asked else None
+            if fingerprint is None:
+                raise _with_command(unknown, name, place) from unknown
+            accepted, asked = fingerprint, unknown.host
 
 
 async def _trusted(unknown: HostKeyUnknown, *, json: bool) -> str | None:
@@ -116,6 +123,7 @@ def _with_command(unknown: HostKeyUnknown, name: str, place: dict[str, str]) -> 
     return HostKeyUnknown(
         unknown.message + shown,
         fingerprints=unknown.fingerprints,
+        host=unknown.host,
         remedy=f"Compare it with the host's own, then: {line}",
     )
 

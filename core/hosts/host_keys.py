@@ -9,14 +9,15 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import HostKeyChanged, HostKeyUnknown, HostUnreachable, NotAllowed
 from core.hosts.process import execute
-from core.hosts.ssh_config import Resolved, SshTarget, escape, options, resolve, ssh_env
+from core.hosts.ssh_config import Resolved, SshTarget, as_url, escape, options, resolve, ssh_env
 from core.hosts.ssh_errors import cause_of, explain
 
+_MOST_JUMPS = 16
 _KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512")
 
 
@@ -83,21 +84,46 @@ def parse_line(line: str) -> ShownKey | None:
 
 
 async def unknown_key(target: SshTarget, stderr: str) -> HostUnreachable:
-    """The error for a host whose key is not known: with its fingerprints, or as changed when others are known."""
+    """The error for the first host on the way whose key is not known: with its fingerprints.
+
+    When all are known, the target shows a key of another kind than the known one.
+    """
     try:
-        if await _known_keys(await resolve(target)):
+        met = await _first_unknown(target)
+        if met is None:
             return _another_kind(target, stderr)
-        shown = await shown_keys(target)
+        error = _first_contact(met, await shown_keys(met))
     except HostUnreachable as problem:
         return problem
-    error = HostKeyUnknown(
-        f"The host key of {target.name} is not known yet.",
+    error.cause = cause_of(stderr)
+    return error
+
+
+def _first_contact(met: SshTarget, shown: list[ShownKey]) -> HostKeyUnknown:
+    return HostKeyUnknown(
+        f"The host key of {met.name} is not known yet.",
         fingerprints=[str(key) for key in shown],
         remedy="Compare a fingerprint with what the host's administrator gives (on the host: "
         "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then accept it: --accept-host-key FINGERPRINT",
+        host=met.name,
     )
-    error.cause = cause_of(stderr)
-    return error
+
+
+async def _first_unknown(target: SshTarget) -> SshTarget | None:
+    for met in await way(target):
+        if not await _known_keys(await resolve(met)):
+            return met
+    return None
+
+
+async def way(target: SshTarget) -> list[SshTarget]:
+    """The jump hosts of the user's configuration in the order they are met, then the target itself."""
+    names = [] if target.jumps else [name for name in (await resolve(target)).jump.split(",") if name]
+    hops = [
+        replace(target, name=f"the jump host {name}", target=as_url(name), jumps=tuple(names[:at]))
+        for at, name in enumerate(names[:_MOST_JUMPS])
+    ]
+    return [*(await way(hops[0]) if hops else ()), *hops[1:], target]
 
 
 def _another_kind(target: SshTarget, stderr: str) -> HostKeyChanged:
@@ -110,12 +136,13 @@ def _another_kind(target: SshTarget, stderr: str) -> HostKeyChanged:
 
 
 async def accept_host_key(target: SshTarget, fingerprint: str) -> ShownKey:
-    """Add the key with this fingerprint, which the host must show now, to the user's known_hosts.
+    """Add the key with this fingerprint, which the first unknown host on the way must show now, to known_hosts.
 
     Raises:
         HostKeyUnknown: the host shows other keys. HostKeyChanged: other keys of it are known already.
         NotAllowed: the configuration names no file for known hosts. HostUnreachable: it shows no key.
     """
+    target = await _first_unknown(target) or target
     resolved = await resolve(target)
     if not resolved.known_hosts:
         raise NotAllowed(
@@ -129,6 +156,7 @@ async def accept_host_key(target: SshTarget, fingerprint: str) -> ShownKey:
             f"{target.name} shows no key with the fingerprint {fingerprint}.",
             fingerprints=[str(key) for key in shown],
             remedy="Compare the fingerprints again; when none is right, someone may be in between.",
+            host=target.name,
         )
     known = await _known_keys(resolved)
     if known and _key_of(key.line) not in known:

@@ -13,7 +13,7 @@ from core.hosts.lease import Lease
 from core.hosts.process import end, execute
 from core.hosts.runtime_dir import ensure_private, locked
 from core.hosts.ssh_config import SshTarget, escape, master_command, resolve, session_command, ssh_env
-from core.hosts.ssh_errors import cause_of, explain, is_unknown_target_key
+from core.hosts.ssh_errors import cause_of, explain, is_unknown_key
 
 PERSIST_S = 60
 _LAYOUT = 1  # part of the name: programs with other options don't share a master
@@ -158,7 +158,7 @@ class Master:
             await end(process)
 
     async def _failure(self, stderr: str) -> HostUnreachable:
-        if is_unknown_target_key(stderr):
+        if is_unknown_key(stderr):
             return await unknown_key(self.target, stderr)
         return explain(stderr, self.target)
 

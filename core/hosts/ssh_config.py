@@ -43,12 +43,16 @@ _MASTER = (
 
 @dataclass(frozen=True, kw_only=True)
 class SshTarget:
-    """How a host is reached: `target` and `config` (ssh -F, may be empty) as the user gave them; seconds."""
+    """How a host is reached: `target` and `config` (ssh -F, may be empty) as the user gave them; seconds.
+
+    `jumps` are hosts on the way besides those of the configuration, as for ssh -J.
+    """
 
     name: str
     target: str
     config: str = ""
     connect_timeout_s: float = 10.0
+    jumps: tuple[str, ...] = ()
 
     @property
     def login(self) -> str:
@@ -64,7 +68,8 @@ class SshTarget:
         """ssh with the user's configuration and the options that always hold."""
         config = ["-F", self.config] if self.config else []
         timeout = f"ConnectTimeout={max(1, round(self.connect_timeout_s))}"
-        return ["ssh", *config, *options(*_ALWAYS, timeout)]
+        jumps = ["-J", ",".join(self.jumps)] if self.jumps else []
+        return ["ssh", *config, *options(*_ALWAYS, timeout), *jumps]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,8 +168,13 @@ def _proxy(target: SshTarget, resolved: Resolved, log: Path) -> list[str]:
     *before, last = resolved.jump.split(",")
     words = [*target.base(), *options(*_ALIVE, "StrictHostKeyChecking=yes", "ControlPath=none")]
     words += ["-J", ",".join(before)] if before else []
-    words += ["-W", "[%h]:%p", "--", last if last.startswith("ssh://") else f"ssh://{last}"]
+    words += ["-W", "[%h]:%p", "--", as_url(last)]
     return [f"ProxyCommand={shlex.join(escape(word) if word != '[%h]:%p' else word for word in words)} {heard}"]
+
+
+def as_url(jump: str) -> str:
+    """A word of ProxyJump, whose port only a URL can hold."""
+    return jump if jump.startswith("ssh://") else f"ssh://{jump}"
 
 
 def _preferred(ciphers: tuple[str, ...]) -> list[str]:

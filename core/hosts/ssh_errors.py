@@ -150,9 +150,9 @@ def explain(stderr: str, target: SshTarget) -> HostUnreachable:
     )
 
 
-def is_unknown_target_key(stderr: str) -> bool:
-    """Whether it is the key of the host itself that is not known, not that of a jump host before it."""
-    return "host key is known for" in stderr and _BEHIND_JUMP not in stderr
+def is_unknown_key(stderr: str) -> bool:
+    """Whether the key of the host, or of a jump host before it, is not known."""
+    return "host key is known for" in stderr
 
 
 def cause_of(stderr: str, *, longest: int = 400) -> str:

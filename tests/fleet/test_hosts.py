@@ -263,16 +263,17 @@ async def test_the_first_contact_behind_a_jump_host(fleet: Fleet, connect: Conne
     inner, bastion = fleet.inner, fleet.bastion
     known = tmp_path / "known_hosts"
     config = fleet.write_ssh_config(tmp_path / "config", known_hosts=known)
-    error = await refused(connect("inner", config=config).connect(), HostKeyUnknown)
-    assert "jump host" in error.message
-    key = " ".join(bastion.host_key.with_suffix(".pub").read_text().split()[:2])
-    known.write_text(f"{bastion.address} {key}\n")
-    with pytest.raises(HostKeyUnknown) as failure:
-        await connect("inner", config=config).connect()
-    assert failure.value.fingerprints == [f"{inner.fingerprint} (ED25519)"]
-    connection = connect("inner", config=config)
-    await accept_host_key(connection.target, inner.fingerprint)
-    assert (await connection.run(["hostname"])).stdout == "inner\n"
+    for met in (bastion, inner):
+        connection = connect("inner", config=config)
+        with pytest.raises(HostKeyUnknown) as failure:
+            await connection.connect()
+        assert failure.value.fingerprints == [f"{met.fingerprint} (ED25519)"]
+        assert ("jump host" in failure.value.message) == (met is bastion)
+        with pytest.raises(HostKeyUnknown):
+            await accept_host_key(connection.target, "SHA256:another")
+        await accept_host_key(connection.target, met.fingerprint)
+    assert (await connect("inner", config=config).run(["hostname"])).stdout == "inner\n"
+    assert len(known.read_text().splitlines()) == 2
 
 
 async def test_a_jump_host_that_is_cut_off(fleet: Fleet, connect: Connect) -> None:

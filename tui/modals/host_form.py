@@ -91,20 +91,21 @@ class HostForm(Dialog[str | None]):
             if spinner.is_mounted:
                 spinner.stop()
 
-    async def _connect(self, accepted: str | None) -> str | None:
+    async def _connect(self, accepted: str | None, *, asked: str | None = None) -> str | None:
         values = {field.key: str(field.value).strip() for field in self.query(Field)}
         name = values.pop("name")
         try:
             return (await self._hosts.add(name, accept_host_key=accepted, **values)).id
         except HostKeyUnknown as error:
-            if accepted is not None:
+            if error.host == asked:
                 raise
-            chosen = await self.app.push_screen_wait(FingerprintDialog(values["target"] or name, error.fingerprints))
+            shown_by = error.host or values["target"] or name
+            chosen = await self.app.push_screen_wait(FingerprintDialog(shown_by, error.fingerprints))
             if chosen is None:
                 self._say("Not added: the key was not accepted.", "dim")
                 return None
             self._say("Key accepted, connecting…", "dim")
-            return await self._connect(chosen)
+            return await self._connect(chosen, asked=error.host)
 
     def _complain(self, error: InvalidInput) -> None:
         fields = {field.key: field for field in self.query(Field)}
