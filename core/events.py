@@ -28,11 +28,12 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordChanged(Event):
-    """A record of the registry was added, edited or deleted by this program."""
+    """A record of the registry was added, edited or deleted by this program; `id` is "" when several were at once."""
 
-    kind: str  # "model", "host", "deployment", "server"
+    kind: str  # "model", "host", "deployment", "server" …
     id: str
     action: str  # "added", "edited", "deleted"
+    count: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import or_
@@ -12,13 +13,15 @@ from sqlmodel import Session, col, select
 from core.errors import InvalidInput, NotAllowed, NotFound, Refused
 from core.events import now
 from core.registry import naming
-from core.registry.base import Store
+from core.registry.base import Store, assign, chunks
 from core.registry.forms import MODEL_FIELDS, check_model
 from core.registry.records import Deployment, Model, Server
 from core.registry.search import search_models
 from core.registry.values import ACTIVE, ModelPage, ModelQuery
 
 _DUPLICATE = "There is a model of this name already."
+_NAMED = 5  # so many are named in a refusal
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class ModelRecords(Store):
@@ -54,27 +57,62 @@ class ModelRecords(Store):
         Raises:
             InvalidInput: messages by field. NotAllowed: the model is global.
         """
-        if problems := check_model(changes, partial=True):
-            raise InvalidInput(problems)
 
         def work(session: Session) -> Model:
             model = self._personal(session, ref, "edited")
-            for name, value in _columns(changes, model.extra).items():
-                setattr(model, name, value)
-            model.updated_at = now()
+            _edit(model, changes)
             return model
 
         return await self._change(work, "model", "edited", duplicate={"name": _DUPLICATE})
 
+    async def change_models(
+        self,
+        refs: Sequence[str],
+        changes: Mapping[str, Any] | Callable[[Model], Mapping[str, Any]] = _NOTHING,
+        *,
+        add_tags: Sequence[str] = (),
+        remove_tags: Sequence[str] = (),
+    ) -> list[Model]:
+        """Edit many models in one transaction, one event and one batch to undo: all or none.
+
+        `changes` are a form's values for all of them, or a function that gives them for each; tags are added at the
+        end, in order, and only where they are missing. Records that come out as they were are not written.
+
+        Raises:
+            InvalidInput: messages by field. NotAllowed: one of the models is global. NotFound: one is not there.
+        """
+
+        def work(session: Session) -> list[Model]:
+            models = self._personals(session, refs, "edited")
+            for model in models:
+                given = {**(changes(model) if callable(changes) else changes)}
+                if add_tags or remove_tags:
+                    given["tags"] = _retagged(given.get("tags", model.tags), add_tags, remove_tags)
+                _edit(model, given)
+            return models
+
+        return await self._change_many(work, "model", "edited", duplicate={"name": _DUPLICATE})
+
     async def archive_model(self, ref: str, archived: bool = True) -> Model:
         """Hide a model and keep its record, or bring it back (L11)."""
+        return (await self.archive_models([ref], archived))[0]
 
-        def work(session: Session) -> Model:
-            model = self._personal(session, ref, "archived" if archived else "restored")
-            model.archived_at = now() if archived else None
-            return model
+    async def archive_models(self, refs: Sequence[str], archived: bool = True) -> list[Model]:
+        """The same for many, all or none; those that are so already stay as they are.
 
-        return await self._change(work, "model", "edited")
+        Raises:
+            NotAllowed: one of the models is global. NotFound: one is not there.
+        """
+
+        def work(session: Session) -> list[Model]:
+            models = self._personals(session, refs, "archived" if archived else "restored")
+            at = now()
+            for model in models:
+                if (model.archived_at is not None) != archived:
+                    model.archived_at = at if archived else None
+            return models
+
+        return await self._change_many(work, "model", "edited")
 
     async def delete_model(self, ref: str) -> Model:
         """Remove the record and those of its deployments and stopped servers; files are not looked at (L8).
@@ -82,20 +120,24 @@ class ModelRecords(Store):
         Raises:
             NotAllowed: the model is global. Refused: one of its servers is still active.
         """
+        return (await self.delete_models([ref]))[0]
 
-        def work(session: Session) -> Model:
-            model = self._personal(session, ref, "deleted")
-            servers = list(session.exec(select(Server).where(Server.model_id == model.id)))
-            if any(server.status in ACTIVE for server in servers):
-                raise Refused(f"{model.name} is still served.", remedy=f"Stop it first: modelyard stop {model.name}")
-            deployments = session.exec(select(Deployment).where(Deployment.model_id == model.id))
-            for record in (*servers, *deployments):
-                session.delete(record)
+    async def delete_models(self, refs: Sequence[str]) -> list[Model]:
+        """The same for many, all or none.
+
+        Raises:
+            NotAllowed: some are global. Refused: some are still served. NotFound: one is not there.
+        """
+
+        def work(session: Session) -> list[Model]:
+            models = self._personals(session, refs, "deleted")
+            _remove_servers(session, models)
             session.flush()
-            session.delete(model)
-            return model
+            for model in models:
+                session.delete(model)
+            return models
 
-        return await self._change(work, "model", "deleted")
+        return await self._change_many(work, "model", "deleted")
 
     def _find_model(self, session: Session, ref: str) -> Model:
         mine = or_(col(Model.user_id) == self.user_id, col(Model.is_global))
@@ -110,10 +152,20 @@ class ModelRecords(Store):
         raise NotFound(f"There is no model {ref!r}.", remedy="modelyard models list shows them all.")
 
     def _personal(self, session: Session, ref: str, verb: str) -> Model:
-        model = self._find_model(session, ref)
-        if model.is_global:
-            raise NotAllowed(f"{model.name} is a global model and can't be {verb}.", remedy="Add a personal one.")
-        return model
+        return self._personals(session, [ref], verb)[0]
+
+    def _personals(self, session: Session, refs: Sequence[str], verb: str) -> list[Model]:
+        """Each of them once, in the order given; global ones are named in the refusal."""
+        known: dict[str, Model] = {}
+        for some in chunks(refs):
+            own = select(Model).where(col(Model.id).in_(some), col(Model.user_id) == self.user_id)
+            known.update((model.id, model) for model in session.exec(own))
+        models = [known.get(ref) or self._find_model(session, ref) for ref in refs]
+        models = list({model.id: model for model in models}.values())
+        if fixed := [model.name for model in models if model.is_global]:
+            words = ("is a global model", "Add") if len(fixed) == 1 else ("are global models", "Leave them out, or add")
+            raise NotAllowed(f"{_some(fixed)} {words[0]} and can't be {verb}.", remedy=f"{words[1]} a personal one.")
+        return models
 
     def _new_model(self, values: Mapping[str, Any]) -> Model:
         given = {name: value for name, value in values.items() if value is not None}
@@ -138,3 +190,43 @@ def _columns(values: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, A
     if "tags" in columns:
         columns["tags"] = list(columns["tags"])
     return columns
+
+
+def _edit(model: Model, changes: Mapping[str, Any]) -> None:
+    """Check, then write what differs.
+
+    Raises:
+        InvalidInput: messages by field.
+    """
+    if problems := check_model(changes, partial=True):
+        raise InvalidInput(problems)
+    changed = {name: value for name, value in _columns(changes, model.extra).items() if getattr(model, name) != value}
+    if changed:
+        assign(model, changed)
+
+
+def _retagged(tags: Sequence[str], add: Sequence[str], remove: Sequence[str]) -> list[str]:
+    kept = [tag for tag in tags if tag not in remove]
+    return [*kept, *(tag for tag in dict.fromkeys(add) if tag not in kept)]
+
+
+def _remove_servers(session: Session, models: Sequence[Model]) -> None:
+    """The records of their stopped servers and their deployments."""
+    for some in chunks(models):
+        ids = [model.id for model in some]
+        servers = list(session.exec(select(Server).where(col(Server.model_id).in_(ids))))
+        if active := sorted({server.model_name for server in servers if server.status in ACTIVE}):
+            words = ("is", "it", active[0]) if len(active) == 1 else ("are", "them", "NAME")
+            raise Refused(f"{_some(active)} {words[0]} still served.", remedy=_stop_first(words[1], words[2]))
+        for record in (*servers, *session.exec(select(Deployment).where(col(Deployment.model_id).in_(ids)))):
+            session.delete(record)
+
+
+def _stop_first(what: str, name: str) -> str:
+    return f"Stop {what} first: modelyard stop {name}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few by name, the others as a count."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

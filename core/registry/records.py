@@ -246,6 +246,7 @@ class Change(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     at: datetime = Field(default_factory=now, sa_type=Utc, index=True)
     user_id: str
+    machine: str = ""
     batch: str = Field(index=True)  # changes of one action are undone together
     kind: str  # "model", "head", "region"
     record_id: str = Field(index=True)
@@ -254,3 +255,9 @@ class Change(SQLModel, table=True):
     before: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     after: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     undoes: str = ""  # the batch that this one took back
+    note: str = ""  # where it came from, such as an imported file
+
+    @property
+    def who(self) -> str:
+        """`user@machine`."""
+        return f"{self.user_id}@{self.machine}" if self.machine else self.user_id

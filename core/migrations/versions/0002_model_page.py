@@ -104,10 +104,11 @@ def _changes() -> None:
         "changes",
         sa.Column("id", sa.Integer(), primary_key=True),
         _time("at"),
-        *(_text(name) for name in ("user_id", "batch", "kind", "record_id", "name", "action")),
+        *(_text(name) for name in ("user_id", "machine", "batch", "kind", "record_id", "name", "action")),
         _json("before", nullable=True),
         _json("after", nullable=True),
         _text("undoes"),
+        _text("note"),
     )
     _index("changes", "at", "batch", "record_id")
 
