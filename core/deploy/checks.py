@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from core.deploy import binaries
 from core.deploy.values import GpuFit, MemoryEstimate
-from core.engines.vllm import is_interpreter
 from core.errors import ModelyardError
 from core.findings import Finding, Severity
 from core.registry.values import ACTIVE, DEPLOYABLE, DeployOptions, EngineName, RuntimeName
 from core.runtimes.base import Phase
+from core.text import clean_line
 
 if TYPE_CHECKING:
     from core.deploy.survey import Survey
@@ -70,14 +72,15 @@ def record(seen: Survey, *, replace: bool) -> Iterator[Finding]:
         )
 
 
-def files(seen: Survey, engine: Engine) -> Iterator[Finding]:
-    """Are the model's files there, whole, and of a kind that the engine reads?"""
+def files(seen: Survey, engine: Engine, options: DeployOptions) -> Iterator[Finding]:
+    """Are the model's files there, whole, open to the server, and of a kind that the engine reads?"""
     if isinstance(seen.info, ModelyardError):
         yield from_error("files", seen.info)
         return
     yield ok("files", f"{seen.model_path} is on {seen.host.name}.")
     for problem in seen.info.problems:
         yield error("files", problem, "Copy or download it again.")
+    yield from _access(seen, options)
     if seen.info.format in engine.formats:
         yield ok("format", f"{engine.label} reads {_described(seen.info)}.")
     else:
@@ -85,6 +88,21 @@ def files(seen: Survey, engine: Engine) -> Iterator[Finding]:
         yield error("format", f"{engine.label} does not read {seen.info.format}.", f"Choose --engine {fitting}.")
     if seen.info.needs_remote_code:
         yield warning("code", "The model brings its own Python code, which would run on the server.", "Read it first.")
+
+
+def _access(seen: Survey, options: DeployOptions) -> Iterator[Finding]:
+    """An image of one's own may run as the files' owner, so there it is a warning."""
+    if not seen.closed_files or isinstance(seen.info, ModelyardError):
+        return
+    folder = posixpath.dirname(seen.info.path) if seen.info.format == "gguf" else seen.info.path
+    first, more = clean_line(seen.closed_files[0]), len(seen.closed_files) - 1
+    named = f"{first} and {more} more" if more else first
+    severe = warning if options.image else error
+    yield severe(
+        "access",
+        f"The container's user may not read {named}: other users have no right to.",
+        f"On {seen.host.name}: chmod -R a+rX {quote(folder)}",
+    )
 
 
 def _described(model: ModelInfo) -> str:
@@ -185,8 +203,10 @@ def gpus(
     if chosen:
         yield from _gpu_fit(chosen)
         yield from _gpu_access(seen)
-    elif engine.name is EngineName.VLLM and "cpu" not in name and not is_interpreter(name):
-        yield error("gpus", f"vLLM needs an NVIDIA GPU and {seen.host.name} shows none.", "Choose another host.")
+    elif engine.needs_gpu(name):
+        yield error(
+            "gpus", f"{engine.label} needs an NVIDIA GPU and {seen.host.name} shows none.", "Choose another host."
+        )
     elif not known:
         yield info("gpus", f"{seen.host.name} shows no GPU: the model runs on the CPU, slowly.")
     if engine.name is EngineName.VLLM and 0 < len(chosen) < options.tensor_parallel_size:

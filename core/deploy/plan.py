@@ -157,7 +157,7 @@ class _Draft:
         seen, engine, options = self.seen, self.engine, self.options
         found = [
             *checks.record(seen, replace=replace),
-            *checks.files(seen, engine),
+            *checks.files(seen, engine, self.options),
             *checks.runtime(seen, engine, options),
             *checks.image(seen, self.image, present=present),
             *checks.foreign_name(seen, container_name(engine.name, seen.model.id)),

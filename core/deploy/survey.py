@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
 from core.deploy import ports
+from core.deploy.readable import closed_to_containers
 from core.errors import HostUnreachable, ModelyardError
 from core.files.inspect import inspect_model
 from core.files.values import ModelInfo
@@ -39,6 +40,7 @@ class Survey:
     observed: tuple[Observed, ...]
     listening: frozenset[int]
     servers: tuple[Server, ...]  # the registry's, of this model on this host
+    closed_files: tuple[str, ...] = ()  # that a container's root may not read
 
 
 async def survey(
@@ -52,8 +54,8 @@ async def survey(
     connection = hosts.connection(host)
     await connection.connect()
     engine = runtimes.get(host, runtime)
-    (path, info), overview, runtime_info, observed, listening = await asyncio.gather(
-        _model_info(connection, model, host),
+    (path, info, closed), overview, runtime_info, observed, listening = await asyncio.gather(
+        _files(connection, model, host, runtime),
         hosts.overview(host.name),
         _or_error(engine.info()),
         _or_error(engine.list()),
@@ -70,6 +72,7 @@ async def survey(
         observed=() if isinstance(observed, ModelyardError) else tuple(observed),
         listening=frozenset(listening),
         servers=tuple(servers),
+        closed_files=closed,
     )
 
 
@@ -80,6 +83,15 @@ async def _or_error(asked: Awaitable[T]) -> T | ModelyardError:
         raise
     except ModelyardError as error:
         return error
+
+
+async def _files(
+    connection: Connection, model: Model, host: Host, runtime: RuntimeName
+) -> tuple[str, ModelInfo | ModelyardError, tuple[str, ...]]:
+    path, info = await _model_info(connection, model, host)
+    if runtime is not RuntimeName.DOCKER or isinstance(info, ModelyardError):
+        return path, info, ()
+    return path, info, await closed_to_containers(connection, info)
 
 
 async def _model_info(connection: Connection, model: Model, host: Host) -> tuple[str, ModelInfo | ModelyardError]:

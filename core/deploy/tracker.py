@@ -64,4 +64,4 @@ class Tracker:
         """Write columns that changed, without a change of state; writes nothing when they are the same."""
         if all(getattr(server, name) == value for name, value in changes.items()):
             return server
-        return await self._registry.edit_server(server.id, changes)
+        return await self._registry.edit_server(server.id, {**changes, "observed_at": now()})

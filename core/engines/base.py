@@ -66,6 +66,9 @@ class Engine(Protocol):
     def default_image(self, *, gpu: bool, driver_version: str = "") -> str:
         """The image to use on a host with or without a GPU and with that NVIDIA driver."""
 
+    def needs_gpu(self, image: str) -> bool:
+        """Whether this image, or program, of the engine can't serve on a processor alone."""
+
     def launch(self, request: LaunchRequest) -> Launch:
         """The exact command and settings."""
 

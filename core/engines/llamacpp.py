@@ -240,6 +240,10 @@ class LlamaCpp:
         newest = major.isdigit() and int(major) >= _CUDA_13_DRIVER
         return f"{_IMAGE}:server-cuda13" if newest else f"{_IMAGE}:server-cuda"
 
+    def needs_gpu(self, image: str) -> bool:
+        del image  # every build serves on a processor
+        return False
+
     def launch(self, request: LaunchRequest) -> Launch:
         return Launch(
             argv=(self.program, *_arguments(request)),

@@ -117,6 +117,9 @@ class Vllm:
         older = major.isdigit() and int(major) < _CUDA_13_DRIVER
         return f"vllm/vllm-openai:v{VERSION}{'-cu129' if older else ''}"
 
+    def needs_gpu(self, image: str) -> bool:
+        return "cpu" not in image and not is_interpreter(image)
+
     def launch(self, request: LaunchRequest) -> Launch:
         command = (*self._program(request.options), *_arguments(request))
         if request.api_key_file:

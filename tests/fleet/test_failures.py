@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -70,6 +71,21 @@ async def test_a_truncated_file_is_found_by_the_dry_run(host: FleetHost, yard: M
         await anext(yard.deploys.deploy(plan))
     assert host.docker("ps", "-aq") == ""
     short.unlink()
+
+
+async def test_a_file_that_only_its_owner_may_read_is_found_by_the_dry_run(
+    host: FleetHost, yard: Modelyard, remote_model: str
+) -> None:
+    private = host.models_folder / "private.gguf"
+    private.write_bytes((host.models_folder / Path(remote_model).name).read_bytes())
+    os.chown(private, 1234, 1234)
+    private.chmod(0o600)
+    await yard.registry.edit_model("smol", {"path": f"{host.models_dir}/private.gguf"})
+    [found] = (await yard.deploys.plan("smol", host.name, SMALL)).of(Severity.ERROR)
+    assert (found.check, "private.gguf" in found.reason) == ("access", True)
+    private.chmod(0o644)
+    assert not (await yard.deploys.plan("smol", host.name, SMALL)).of(Severity.ERROR)
+    private.unlink()
 
 
 async def test_a_file_that_breaks_after_the_dry_run_ends_in_failed_with_the_cause(

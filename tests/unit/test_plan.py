@@ -85,6 +85,11 @@ def seen(*gpus: Gpu, info: ModelInfo | Exception = LLAMA_8B, provider: str = "lo
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
+def server(**changes: object) -> Server:
+    known = {"user_id": "me", "model_id": "x", "model_name": "m", "served_name": "m", "server_type": "vllm"}
+    return Server(**known, runtime="docker", host_id="h", host_name="gpu1", **changes)  # type: ignore[arg-type]
+
+
 def plan(survey: Survey, options: DeployOptions | None = None, *, present: bool = True) -> Plan:
     draft = _Draft.decide(survey, options or DeployOptions())
     return draft.plan(tuple(draft.findings(present=present, replace=False)), owner="me")
@@ -202,19 +207,8 @@ def test_what_needs_a_yes(changes: dict[str, object], options: dict[str, object]
 
 
 def test_the_port_of_its_last_run_is_kept_and_others_are_left_alone() -> None:
-    server = Server(
-        user_id="me",
-        model_id="x",
-        model_name="m",
-        served_name="m",
-        server_type="vllm",
-        runtime="docker",
-        host_id="h",
-        host_name="gpu1",
-        port=8005,
-        status=ServerStatus.STOPPED,
-    )
-    assert plan(seen(gpu(0), servers=(server,))).spec.port == 8005
+    before = server(port=8005, status=ServerStatus.STOPPED)
+    assert plan(seen(gpu(0), servers=(before,))).spec.port == 8005
     other = Observed(
         id="1", name="vllm-model-other", image="i", phase=Phase.EXITED, labels={"modelyard.model": "other"}, port=8000
     )
@@ -222,18 +216,8 @@ def test_the_port_of_its_last_run_is_kept_and_others_are_left_alone() -> None:
 
 
 def test_an_active_server_is_not_deployed_again() -> None:
-    server = Server(
-        user_id="me",
-        model_id="x",
-        model_name="m",
-        served_name="m",
-        server_type="vllm",
-        runtime="docker",
-        host_id="h",
-        host_name="gpu1",
-        status=ServerStatus.LOADING,
-    )
-    assert problems(plan(seen(gpu(0), servers=(server,)))) == ["record"]
+    loading = server(status=ServerStatus.LOADING)
+    assert problems(plan(seen(gpu(0), servers=(loading,)))) == ["record"]
 
 
 def test_where_a_model_may_lie() -> None:
@@ -246,3 +230,11 @@ def test_where_a_model_may_lie() -> None:
     assert places(model, host) == ["/srv/models/org/m"]
     model.extra = {}
     assert places(model, host) == []
+
+
+def test_files_that_the_container_may_not_read() -> None:
+    closed = seen(gpu(0), closed_files=("/srv/models/llama/a.safetensors", "/srv/models/llama/b.safetensors"))
+    [found] = plan(closed).of(Severity.ERROR)
+    assert (found.check, "a.safetensors and 1 more" in found.reason) == ("access", True)
+    assert found.remedy == "On gpu1: chmod -R a+rX /srv/models/llama"
+    assert problems(plan(closed, DeployOptions(image="mine:1"))) == []
