@@ -10,7 +10,6 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from core.errors import ModelyardError, Refused
+from core.private import check_file, check_shared_folder
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -72,6 +72,7 @@ class Database:
     def _open(self) -> None:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            check_shared_folder(self.path.parent)
             with _exclusive(self.path.with_suffix(".lock")):
                 _make_private(self.path)
                 _prepare(self.path)
@@ -100,13 +101,10 @@ def _exclusive(path: Path) -> Iterator[None]:
 
 
 def _make_private(path: Path) -> None:
+    """The file is the user's alone, and so are its journal and its index, which SQLite makes with its mode."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    status = path.stat()
-    if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & 0o077:
-        raise Refused(
-            f"The registry {path} can be read or changed by other users of this machine.",
-            remedy=f"chmod 600 {path}",
-        )
+    for suffix, what in (("", "registry"), ("-wal", "registry's journal"), ("-shm", "registry's index")):
+        check_file(Path(f"{path}{suffix}"), what)
 
 
 def _prepare(path: Path) -> None:

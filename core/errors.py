@@ -16,6 +16,12 @@ ModelyardError                 exit 1
 │   └── EngineRefused                   it answered with an error
 │       └── PortTaken                   another program listens there
 ├── CommandFailed              exit 1   a command on a host ended badly
+├── KeyProblem                 exit 1   an API key can't be read or kept
+│   ├── KeyMissing                      no key of this name anywhere
+│   ├── KeysLocked                      the vault has to be unlocked first
+│   ├── WrongPassphrase                 not the vault's
+│   ├── VaultDamaged                    never overwritten
+│   └── KeyringTrouble                  the keyring failed or did not answer
 └── HostUnreachable            exit 4   no connection to the host
     ├── HostSilent                      no answer in time, or no route
     ├── HostKeyUnknown                  first contact; carries the fingerprints
@@ -27,6 +33,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from core.redaction import without_handled
+
 
 class ModelyardError(Exception):
     """Base of all errors shown to a user; `code` is stable for scripts, `exit_code` for shells."""
@@ -34,10 +42,10 @@ class ModelyardError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, cause: str = "", remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.cause = cause
+        self.message = without_handled(message)
+        self.cause = without_handled(cause)  # it may repeat what a server said, and a server may repeat our key
         self.remedy = remedy
+        super().__init__(self.message)
 
     @property
     def code(self) -> str:
@@ -125,6 +133,30 @@ class PortTaken(EngineRefused):
 
 class CommandFailed(ModelyardError):
     """A command on a host ended badly."""
+
+
+class KeyProblem(ModelyardError):
+    """An API key can't be read or kept; no part of a key is ever in the message."""
+
+
+class KeyMissing(KeyProblem):
+    """There is no key of this name."""
+
+
+class KeysLocked(KeyProblem):
+    """The vault is locked; it has to be unlocked with its passphrase first."""
+
+
+class WrongPassphrase(KeyProblem):
+    """The passphrase is not the vault's."""
+
+
+class VaultDamaged(KeyProblem):
+    """The vault's file is damaged; it is left as it is."""
+
+
+class KeyringTrouble(KeyProblem):
+    """The keyring failed, is locked, or did not answer in time."""
 
 
 class HostUnreachable(ModelyardError):

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from core.redaction import without_handled
+
 
 class Severity(StrEnum):
     """How much a finding matters."""
@@ -24,6 +26,10 @@ class Finding:
     check: str
     reason: str
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        """A server may repeat our key in what it says, and findings are kept."""
+        object.__setattr__(self, "reason", without_handled(self.reason))
 
     def as_dict(self) -> dict[str, object]:
         """JSON-ready."""

@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UsageError
+from core.private import check_folder, make_folder
+
+
+KEY_PLACES = ("auto", "keyring", "vault", "environment")
 
 
 def _xdg(variable: str, default: str) -> Path:
@@ -28,6 +32,7 @@ class Settings:
     db_path: Path
     user_id: str
     theme: str = "modelyard"
+    keys: str = "auto"  # where API keys are kept: "auto", "keyring", "vault" or "environment"
     connect_timeout_s: float = 10.0
     health_interval_s: float = 2.0
     load_timeout_s: float = 1800.0
@@ -58,14 +63,21 @@ class Settings:
         )
 
     def ensure_folders(self) -> None:
-        """Make the folders that are ours alone, mode 0700."""
-        for folder in (self.data_dir, self.runtime_dir, self.db_path.parent):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folders that are ours alone, mode 0700.
+
+        Raises:
+            Refused: one of them is open to others, or someone else's.
+        """
+        for folder in (self.data_dir, self.runtime_dir):
+            make_folder(folder)
+        check_folder(self.config_dir)
+        self.db_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 _CHOICES: dict[str, type | tuple[type, ...]] = {
     "models_dir": str,
     "theme": str,
+    "keys": str,
     "connect_timeout_s": (int, float),
     "health_interval_s": (int, float),
     "load_timeout_s": (int, float),
@@ -86,6 +98,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         if wanted is None or not isinstance(value, wanted):
             known = ", ".join(sorted(_CHOICES))
             raise UsageError(f"{path}: {key} is unknown or of the wrong type", remedy=f"Known keys: {known}.")
+    if content.get("keys", "auto") not in KEY_PLACES:
+        raise UsageError(f"{path}: keys is none of {', '.join(KEY_PLACES)}", remedy='The default is keys = "auto".')
     return content
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.errors import ModelyardError
+from core.redaction import without_handled
 from core.settings import Settings
 
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
@@ -31,7 +32,8 @@ def save(error: BaseException) -> Path | None:
     name = f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-"
     for folder in (_own_folder(), Path(tempfile.gettempdir())):
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for made in (folder.parent, folder):  # the one above is the data folder, which must be private too
+                made.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor, path = tempfile.mkstemp(prefix=name, suffix=".txt", dir=folder)
         except OSError:
             continue
@@ -42,7 +44,8 @@ def save(error: BaseException) -> Path | None:
 
 
 def without_secrets(text: str) -> str:
-    """The text without the values of secret-looking environment variables and well-known forms of keys."""
+    """The text without the keys that were handled, secret-looking environment variables, and well-known forms."""
+    text = without_handled(text)
     for name, value in os.environ.items():
         if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET:
             text = text.replace(value, "[secret]")
