@@ -33,6 +33,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _GOOD_RUN_S = 0.1, 60.0, 10.0
 _DRAIN_S = 1.0
 _LEASH_STOP_S = 10.0
+_GROUP_GRACE_S, _GROUP_LOOK_S = 2.0, 0.05
 _PIECE = 64 * 1024
 _GUARD = 'group=0; while read -r line; do group=$line; done; [ "$group" = 0 ] || kill -s KILL -- "-$group"'
 
@@ -166,6 +167,7 @@ class Supervisor:
             if left_s == 0:
                 self._kill_group()
             self._turn(left_s or (None if left_s is None else _DRAIN_S))
+        self._let_group_end()
         self._kill_group()
         self._kill_orphans()
         self._drain()
@@ -217,6 +219,14 @@ class Supervisor:
         if self._child is not None and self._child.poll() is None:
             self._child.send_signal(signal.SIGTERM)
 
+    def _let_group_end(self) -> None:
+        """What the engine started is asked to end and may clean up, its shared memory above all."""
+        deadline = time.monotonic() + _GROUP_GRACE_S
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._pid, signal.SIGTERM)
+        while self._until_kill() != 0 and _group_lives(self._pid) and time.monotonic() < deadline:
+            self._turn(_GROUP_LOOK_S)
+
     def _kill_group(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)
@@ -241,6 +251,18 @@ def _hold(lock: Path) -> int | None:
     except BlockingIOError:
         return None
     return descriptor
+
+
+def _group_lives(group: int) -> bool:
+    """Whether a process of the group is left, after collecting those that have ended and became ours."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-group, os.WNOHANG)[0]:
+            pass
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _supervise(folder: Path, leash: int | None, answer: int) -> None:

@@ -96,6 +96,17 @@ async def test_stop_ends_the_whole_family(place: ProcessPlace, tmp_path: Path) -
     await gone(mark)
 
 
+async def test_what_the_engine_started_may_clean_up(place: ProcessPlace, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    child = f"trap 'sleep 0.3; rm {shared}; exit' TERM; touch {shared}; echo ready; while true; do sleep 0.05; done"
+    server_id = await place.runtime.create(place.spec(f'sh -c "{child}" & trap "exit 0" TERM; wait'))
+    await place.runtime.start(server_id)
+    await ready(place, server_id)
+    assert shared.exists()
+    await place.runtime.stop(server_id, timeout_s=5)
+    assert not shared.exists()
+
+
 async def test_stop_also_ends_those_who_left_the_group(place: ProcessPlace, tmp_path: Path) -> None:
     mark = f"mark-{tmp_path.name}"
     script = f'setsid sh -c "echo ready; : {mark}; while true; do sleep 0.2; done" & wait'
