@@ -41,6 +41,25 @@ TREE: dict[str, Entry] = {
             "folders": ("List a host's models folder", "core.cli.hosts:folders"),
         },
     ),
+    "heads": (
+        "The gateways that are models' first way in",
+        {
+            "list": ("List the heads with their regions", "core.cli.heads:list_heads"),
+            "show": ("Show everything about a head", "core.cli.heads:show"),
+            "add": ("Add a head", "core.cli.heads:add"),
+            "edit": ("Change some fields of a head", "core.cli.heads:edit"),
+            "remove": ("Forget a head that no model uses", "core.cli.heads:remove"),
+        },
+    ),
+    "regions": (
+        "Where models and heads can be",
+        {
+            "list": ("List your regions and the built-in ones", "core.cli.regions:list_regions"),
+            "add": ("Add a region of your own", "core.cli.regions:add"),
+            "edit": ("Give one of your regions another name", "core.cli.regions:edit"),
+            "remove": ("Remove one of your regions that nothing uses", "core.cli.regions:remove"),
+        },
+    ),
     "plan": ("Dry run: what a deploy would do, and whether it fits", "core.cli.deploy:plan"),
     "deploy": ("Deploy a model to a host", "core.cli.deploy:deploy"),
     "stop": ("Stop a server", "core.cli.deploy:stop"),

@@ -1,17 +1,22 @@
-"""The rules for a model's fields (P4), in one place for the screen, the command line and the registry."""
+"""The rules for the fields of models, heads and regions (P4, R1 to R3): one place for screen, command and registry."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.registry import checks
 from core.registry.values import Provider
 
 
 @dataclass(frozen=True, kw_only=True)
 class FieldSpec:
-    """One field: `kind` is "text", "int", "float", "bool", "choice", "list" or "object"; ranges include both ends."""
+    """One field; ranges include both ends.
+
+    `kind` is "text", "int", "float", "bool", "choice", "list", "object", "url", or the name of something that is
+    chosen from what there is: "host", "region", "head", "key".
+    """
 
     name: str
     label: str
@@ -23,17 +28,58 @@ class FieldSpec:
     choices: tuple[str, ...] = ()
     help: str = ""
 
+    @property
+    def range(self) -> str:
+        """`0 to 2`, `1 or more`; "" where any value goes."""
+        if self.low is None or self.high is None:
+            return ""
+        return f"{self.low:g} to {self.high:g}" if self.high < _CONTEXT_LIMIT else f"{self.low:g} or more"
+
+    @property
+    def sentence(self) -> str:
+        """What stands there, what may stand there, and the default."""
+        default = ""
+        if self.kind == "bool":
+            default = f"default {'yes' if self.default else 'no'}"
+        elif self.default not in ("", None, ()):
+            default = f"default {self.default}"
+        parts = [self.help, self.range, default, "required" if self.required else ""]
+        return "; ".join(part for part in parts if part)
+
 
 _CONTEXT_LIMIT = 100_000_000  # tokens
-_TASKS = ("generate", "embed", "rerank", "classify")
-_FIELDS = (
+
+
+def _tokens(name: str, label: str, default: int, text: str) -> FieldSpec:
+    return FieldSpec(name=name, label=label, kind="int", default=default, low=1, high=_CONTEXT_LIMIT, help=text)
+
+
+def _share(name: str, label: str, high: float, text: str) -> FieldSpec:
+    return FieldSpec(name=name, label=label, kind="float", default=1.0, low=0.0, high=high, help=text)
+
+
+def _switch(name: str, label: str, text: str, *, default: bool = False) -> FieldSpec:
+    return FieldSpec(name=name, label=label, kind="bool", default=default, help=text)
+
+
+def _by_name(*specs: FieldSpec) -> Mapping[str, FieldSpec]:
+    return {spec.name: spec for spec in specs}
+
+
+def _region(text: str) -> FieldSpec:
+    return FieldSpec(name="region", label="Region", kind="region", help=text)
+
+
+_KEY = FieldSpec(name="api_key_ref", label="API key", kind="key", help="The name of a stored key, never the key itself")
+
+MODEL_FIELDS = _by_name(
     FieldSpec(name="name", label="Name", required=True, help="What you call it; unique among your models"),
     FieldSpec(
         name="provider", label="Provider", kind="choice", required=True, choices=tuple(Provider), help="Who serves it"
     ),
     FieldSpec(name="model_id", label="Model id", required=True, help="What a person reads: org/name, not a path"),
     FieldSpec(name="path", label="Path", help="File or folder on the host that the engine loads from"),
-    FieldSpec(name="host", label="Host", default="local", help="Where the path lies"),
+    FieldSpec(name="host", label="Host", kind="host", default="local", help="Where the path lies"),
     FieldSpec(name="served_name", label="Served name", help="What clients send as model; by default the name"),
     FieldSpec(
         name="task",
@@ -41,44 +87,46 @@ _FIELDS = (
         kind="choice",
         default="generate",
         choices=("generate", "embed", "rerank", "classify"),
+        help="What it does",
     ),
-    FieldSpec(
-        name="context_length",
-        label="Context length",
-        kind="int",
-        default=4096,
-        low=1,
-        high=_CONTEXT_LIMIT,
-        help="Tokens",
-    ),
-    FieldSpec(
-        name="max_output_tokens",
-        label="Max output",
-        kind="int",
-        default=2048,
-        low=1,
-        high=_CONTEXT_LIMIT,
-        help="Tokens",
-    ),
-    FieldSpec(name="default_temperature", label="Temperature", kind="float", default=1.0, low=0.0, high=2.0),
-    FieldSpec(name="default_top_p", label="Top-p", kind="float", default=1.0, low=0.0, high=1.0),
-    FieldSpec(name="supports_streaming", label="Streaming", kind="bool", default=True),
-    FieldSpec(name="supports_tools", label="Tools", kind="bool", default=False),
-    FieldSpec(name="supports_vision", label="Vision", kind="bool", default=False),
-    FieldSpec(name="endpoint", label="Endpoint", help="URL of a server that runs already"),
-    FieldSpec(name="api_key_ref", label="API key", help="The name of a stored key, never the key itself"),
-    FieldSpec(name="tags", label="Tags", kind="list", default=()),
-    FieldSpec(name="flags", label="Flags", kind="object", default=None, help="Engine flags for every deploy"),
-    FieldSpec(name="extra", label="Metadata", kind="object", default=None),
+    _tokens("context_length", "Context length", 4096, "Tokens of prompt and answer together"),
+    _tokens("max_output_tokens", "Max output", 2048, "Tokens of one answer"),
+    _share("default_temperature", "Temperature", 2.0, "How freely it answers"),
+    _share("default_top_p", "Top-p", 1.0, "Share of the likeliest words it picks from"),
+    _switch("supports_streaming", "Streaming", "Answers word by word", default=True),
+    _switch("supports_tools", "Tools", "Calls tools"),
+    _switch("supports_vision", "Vision", "Sees images"),
+    FieldSpec(name="endpoint", label="Endpoint", kind="url", help="URL of a server that runs already"),
+    _KEY,
+    _region("Where it is served: de, eu, us …"),
+    FieldSpec(name="head", label="Head", kind="head", help="The gateway that is its first way in"),
+    _switch("local_inference", "Local inference", "Answered here only: prompts don't leave this machine"),
+    FieldSpec(name="tags", label="Tags", kind="list", default=(), help="Words to find it by"),
+    FieldSpec(name="flags", label="Flags", kind="object", default=None, help="Engine flags of every deploy, in JSON"),
+    FieldSpec(name="extra", label="Metadata", kind="object", default=None, help="Whatever you want to note, in JSON"),
 )
-MODEL_FIELDS: Mapping[str, FieldSpec] = {spec.name: spec for spec in _FIELDS}
-_TEXT_LIMIT = 1024
+HEAD_FIELDS = _by_name(
+    FieldSpec(name="name", label="Name", required=True, help="What you call it; unique among the heads"),
+    _region("Where it stands: de, eu, us …"),
+    FieldSpec(name="url", label="URL", kind="url", required=True, help="Its OpenAI-compatible address: https://…/v1"),
+    _KEY,
+    FieldSpec(name="description", label="Description", help="What it is for"),
+)
+REGION_FIELDS = _by_name(
+    FieldSpec(name="id", label="Code", kind="region", required=True, help="Lower case, such as us-east-1"),
+    FieldSpec(name="name", label="Name", required=True, help="What people call it"),
+)
 
 
 def check_model(values: Mapping[str, Any], *, partial: bool = False) -> dict[str, str]:
     """Messages by field, empty when all is well; `partial` checks only what is given (an edit)."""
-    problems = {name: f"There is no field {name}." for name in values if name not in MODEL_FIELDS}
-    for name, spec in MODEL_FIELDS.items():
+    return check_fields(MODEL_FIELDS, values, partial=partial)
+
+
+def check_fields(specs: Mapping[str, FieldSpec], values: Mapping[str, Any], *, partial: bool = False) -> dict[str, str]:
+    """The same for the fields of any record."""
+    problems = {name: f"There is no field {name}." for name in values if name not in specs}
+    for name, spec in specs.items():
         if name in values:
             problem = check_field(spec, values[name])
         else:
@@ -90,8 +138,11 @@ def check_model(values: Mapping[str, Any], *, partial: bool = False) -> dict[str
 
 def check_field(spec: FieldSpec, value: object) -> str:
     """What is wrong with one value, or "": the words that stand beside the field."""
-    if spec.required and (value is None or not str(value).strip()):
+    empty = value is None or (isinstance(value, str) and not value.strip())
+    if spec.required and empty:
         return "Required."
+    if value == "" and spec.kind in _MAY_BE_EMPTY:
+        return ""
     return _CHECKS[spec.kind](spec, value)
 
 
@@ -101,23 +152,6 @@ def _check_bool(_spec: FieldSpec, value: object) -> str:
 
 def _check_choice(spec: FieldSpec, value: object) -> str:
     return "" if value in spec.choices else f"Must be one of {', '.join(spec.choices)}."
-
-
-def _check_list(_spec: FieldSpec, value: object) -> str:
-    fine = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
-    return "" if fine else "Must be a list of words."
-
-
-def _check_object(_spec: FieldSpec, value: object) -> str:
-    return "" if value is None or isinstance(value, Mapping) else "Must be a JSON object."
-
-
-def _check_text(_spec: FieldSpec, value: object) -> str:
-    if not isinstance(value, str):
-        return "Must be text."
-    if len(value) > _TEXT_LIMIT:
-        return f"Must be at most {_TEXT_LIMIT} characters."
-    return "Must not contain a NUL character." if "\x00" in value else ""
 
 
 def _check_number(spec: FieldSpec, value: object) -> str:
@@ -130,12 +164,22 @@ def _check_number(spec: FieldSpec, value: object) -> str:
     return f"Must be between {low:,g} and {high:,g}." if high < _CONTEXT_LIMIT else f"Must be {low:g} or more."
 
 
-_CHECKS = {
-    "text": _check_text,
+def _plain(check: Callable[[object], str]) -> Callable[[FieldSpec, object], str]:
+    return lambda _spec, value: check(value)
+
+
+_MAY_BE_EMPTY = frozenset({"url", "region", "head", "key", "host"})
+_CHECKS: Mapping[str, Callable[[FieldSpec, object], str]] = {
+    "text": _plain(checks.check_text),
     "int": _check_number,
     "float": _check_number,
     "bool": _check_bool,
     "choice": _check_choice,
-    "list": _check_list,
-    "object": _check_object,
+    "list": _plain(checks.check_words),
+    "object": _plain(checks.check_object),
+    "url": _plain(checks.check_url),
+    "region": _plain(checks.check_region),
+    "head": _plain(checks.check_text),
+    "host": _plain(checks.check_text),
+    "key": _plain(checks.check_key_name),
 }

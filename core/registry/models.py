@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import or_
+from sqlalchemy.orm import object_session
 from sqlmodel import Session, col, select
 
 from core.errors import InvalidInput, NotAllowed, NotFound, Refused
@@ -15,6 +16,7 @@ from core.events import now
 from core.registry import naming
 from core.registry.base import Store, assign, chunks
 from core.registry.forms import MODEL_FIELDS, check_model
+from core.registry.places import refuse_unknown_places
 from core.registry.records import Deployment, Model, Server
 from core.registry.search import search_models
 from core.registry.values import ACTIVE, ModelPage, ModelQuery
@@ -48,8 +50,13 @@ class ModelRecords(Store):
             InvalidInput: messages by field.
         """
         model = self._new_model(values)
-        await self._save(model, "model", "added", duplicate={"name": _DUPLICATE})
-        return model
+
+        def work(session: Session) -> Model:
+            refuse_unknown_places(session, values)
+            session.add(model)
+            return model
+
+        return await self._change(work, "model", "added", duplicate={"name": _DUPLICATE})
 
     async def edit_model(self, ref: str, changes: Mapping[str, Any]) -> Model:
         """Write only what changed (P5).
@@ -180,13 +187,20 @@ class ModelRecords(Store):
 
 
 def _columns(values: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """A form's values as columns: the path is kept in the metadata (N2)."""
+    """A form's values as columns; metadata replaces what was there, but for the path that is kept in it (N2)."""
     columns = dict(values)
-    metadata = {**extra, **columns.pop("extra", {})}
+    metadata = dict(extra)
+    if "extra" in columns:
+        path = {"model_path": extra["model_path"]} if "model_path" in extra else {}
+        metadata = {**path, **(columns.pop("extra") or {})}
     if "path" in columns:
         metadata["model_path"] = columns.pop("path")
+    if not metadata.get("model_path", True):
+        del metadata["model_path"]
     if metadata != dict(extra):
-        columns["extra"] = {key: value for key, value in metadata.items() if value != ""}
+        columns["extra"] = metadata
+    if "flags" in columns:
+        columns["flags"] = dict(columns["flags"] or {})
     if "tags" in columns:
         columns["tags"] = list(columns["tags"])
     return columns
@@ -200,6 +214,8 @@ def _edit(model: Model, changes: Mapping[str, Any]) -> None:
     """
     if problems := check_model(changes, partial=True):
         raise InvalidInput(problems)
+    if (session := object_session(model)) is not None:
+        refuse_unknown_places(cast("Session", session), changes)
     changed = {name: value for name, value in _columns(changes, model.extra).items() if getattr(model, name) != value}
     if changed:
         assign(model, changed)
