@@ -6,7 +6,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, TypeDecorator, UniqueConstraint
+from sqlalchemy import JSON, DateTime, Dialect, Index, TypeDecorator, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from core.events import now
@@ -57,7 +57,7 @@ class Model(SQLModel, table=True):
     endpoint: str = ""
     api_key_ref: str = ""  # the name of a key, never a key (P8)
     region: str = Field(default="", index=True)  # a region's code (R1)
-    head: str = ""  # the name of the priority head (R2)
+    head: str = Field(default="", index=True)  # the name of the priority head (R2)
     local_inference: bool = False  # answered on this machine; its endpoint never leaves it (R3)
     catalog: str = ""  # where a global record comes from: "builtin", or a site catalog's file
     host: str = LOCAL_HOST  # where model_path lies
@@ -198,15 +198,23 @@ class Conversation(SQLModel, table=True):
     updated_at: datetime = Field(default_factory=now, sa_type=Utc)
 
 
+# The analytics read this index alone, in the order in which they group.
+CALL_FIGURES = (
+    *("user_id", "model_id", "server_id", "kind", "ok", "error", "seconds", "first_token_s", "at"),
+    *("prompt_tokens", "completion_tokens", "rating"),
+)
+
+
 class Call(SQLModel, table=True):
     """One request that this program sent to a model: the raw figures of the analytics (N3); no text of it."""
 
     __tablename__ = "calls"
+    __table_args__ = (Index("ix_calls_figures", *CALL_FIGURES),)
 
     id: int | None = Field(default=None, primary_key=True)
     at: datetime = Field(default_factory=now, sa_type=Utc, index=True)
     user_id: str
-    model_id: str = Field(index=True)
+    model_id: str
     model_name: str
     server_id: str = ""  # "" when a hosted endpoint answered
     kind: str  # "chat" or "test"
@@ -221,21 +229,49 @@ class Call(SQLModel, table=True):
 
 
 class Counter(SQLModel, table=True):
-    """What an engine counted in one period of one server: differences, never totals, so that restarts don't matter."""
+    """What an engine counted in one span of one server: differences, never totals, so that restarts don't matter.
+
+    None: the engine does not tell. Histograms hold requests by "low-high", the bounds in seconds.
+    """
 
     __tablename__ = "counters"
-    __table_args__ = (UniqueConstraint("server_id", "at"),)
+    __table_args__ = (UniqueConstraint("server_id", "at", "seconds"),)
 
     id: int | None = Field(default=None, primary_key=True)
-    at: datetime = Field(sa_type=Utc, index=True)  # the beginning of the period
+    at: datetime = Field(sa_type=Utc, index=True)  # the beginning of the span
+    seconds: int  # its length
     server_id: str
     model_id: str = Field(index=True)
     model_name: str
-    requests: int = 0
-    failures: int = 0
+    requests: int | None = None
+    failures: int | None = None
     prompt_tokens: int = 0
     generation_tokens: int = 0
-    latency: dict[str, int] = Field(default_factory=dict, sa_type=JSON)  # upper bound in seconds → requests
+    generation_seconds: float = 0.0  # spent on the tokens after each first one
+    latency: dict[str, int] = Field(default_factory=dict, sa_type=JSON)
+    first_token: dict[str, int] = Field(default_factory=dict, sa_type=JSON)
+
+
+class Reading(SQLModel, table=True):
+    """What an engine had counted in all when it was last read; the next reading is compared with it."""
+
+    __tablename__ = "readings"
+
+    server_id: str = Field(primary_key=True, foreign_key="servers.id", ondelete="CASCADE")
+    at: datetime = Field(sa_type=Utc)
+    start: str = ""  # which start of the server it was; "": not sure
+    totals: dict[str, float] = Field(default_factory=dict, sa_type=JSON)
+
+
+class CatalogState(SQLModel, table=True):
+    """Which state of the catalog's files the global models are of (P7), and what was wrong in them."""
+
+    __tablename__ = "catalog_states"
+
+    id: str = Field(primary_key=True)
+    fingerprint: str = ""
+    problems: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
+    synced_at: datetime = Field(default_factory=now, sa_type=Utc)
 
 
 class Change(SQLModel, table=True):

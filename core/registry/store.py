@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from core.registry.calls import CallRecords
+from core.registry.changes import ChangeRecords
+from core.registry.conversations import ConversationRecords
+from core.registry.figures import FigureRecords
+from core.registry.globals import GlobalRecords
 from core.registry.heads import HeadRecords
 from core.registry.hosts import HostRecords
+from core.registry.key_use import KeyUses
 from core.registry.models import ModelRecords
 from core.registry.servers import ServerRecords
 
 
-class Registry(ModelRecords, HostRecords, ServerRecords, HeadRecords, CallRecords):
+class Registry(
+    ModelRecords,
+    ModelLists,
+    HostRecords,
+    ServerRecords,
+    HeadRecords,
+    CallRecords,
+    FigureRecords,
+    ChangeRecords,
+    ConversationRecords,
+    GlobalRecords,
+    KeyUses,
+):
     """All records of one user."""

@@ -6,6 +6,11 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
+CALL_FIGURES = (
+    *("user_id", "model_id", "server_id", "kind", "ok", "error", "seconds", "first_token_s", "at"),
+    *("prompt_tokens", "completion_tokens", "rating"),
+)
+
 
 def upgrade() -> None:
     """Widen the models and make the tables."""
@@ -14,6 +19,7 @@ def upgrade() -> None:
     _conversations()
     _figures()
     _changes()
+    _catalog()
 
 
 def _text(name: str, **more: object) -> sa.Column[str]:
@@ -37,7 +43,7 @@ def _models() -> None:
         op.add_column("models", _text(name, server_default=""))
     op.add_column("models", sa.Column("local_inference", sa.Boolean(), nullable=False, server_default="0"))
     op.add_column("models", _json("last_test", nullable=True))
-    op.create_index("ix_models_region", "models", ["region"])
+    _index("models", "region", "head")
 
 
 def _regions_and_heads() -> None:
@@ -86,17 +92,29 @@ def _figures() -> None:
         sa.Column("rating", sa.Integer(), nullable=True),
         _text("conversation_id"),
     )
-    _index("calls", "at", "model_id")
+    _index("calls", "at")
+    op.create_index("ix_calls_figures", "calls", list(CALL_FIGURES))
     op.create_table(
         "counters",
         sa.Column("id", sa.Integer(), primary_key=True),
         _time("at"),
+        _number("seconds"),
         *(_text(name) for name in ("server_id", "model_id", "model_name")),
-        *(_number(name) for name in ("requests", "failures", "prompt_tokens", "generation_tokens")),
+        *(sa.Column(name, sa.Integer(), nullable=True) for name in ("requests", "failures")),
+        *(_number(name) for name in ("prompt_tokens", "generation_tokens")),
+        sa.Column("generation_seconds", sa.Float(), nullable=False),
         _json("latency"),
-        sa.UniqueConstraint("server_id", "at"),
+        _json("first_token"),
+        sa.UniqueConstraint("server_id", "at", "seconds"),
     )
     _index("counters", "at", "model_id")
+    op.create_table(
+        "readings",
+        sa.Column("server_id", sa.String(), sa.ForeignKey("servers.id", ondelete="CASCADE"), primary_key=True),
+        _time("at"),
+        _text("start"),
+        _json("totals"),
+    )
 
 
 def _changes() -> None:
@@ -111,6 +129,16 @@ def _changes() -> None:
         _text("note"),
     )
     _index("changes", "at", "batch", "record_id")
+
+
+def _catalog() -> None:
+    op.create_table(
+        "catalog_states",
+        sa.Column("id", sa.String(), primary_key=True),
+        _text("fingerprint"),
+        _json("problems"),
+        _time("synced_at"),
+    )
 
 
 def _index(table: str, *columns: str) -> None:

@@ -1,0 +1,206 @@
+"""The figures of calls and of engines, added up where they are kept (N3)."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlmodel import Session, col, select
+
+from core.events import RecordChanged
+from core.registry.base import Store
+from core.registry.calls import STOPPED
+from core.registry.counting import add_reading, fold
+from core.registry.records import Call, Counter, Reading
+
+if TYPE_CHECKING:
+    from core.registry.counting import Told
+
+_FAILED = f"NOT ok AND error <> '{STOPPED}'"
+_ANSWERED = "ok AND error = ''"
+_GROUPS = f"""
+SELECT model_id, server_id, kind, count(*) calls, sum({_FAILED}) failures,
+       sum(prompt_tokens) prompt_tokens, sum(completion_tokens) completion_tokens,
+       count(rating) ratings, ifnull(sum(rating), 0) rating_sum,
+       ifnull(sum(completion_tokens - 1) FILTER (WHERE completion_tokens > 1 AND first_token_s IS NOT NULL), 0) written,
+       ifnull(sum(seconds - first_token_s) FILTER (WHERE completion_tokens > 1), 0.0) writing_s,
+       collected(seconds) FILTER (WHERE {_ANSWERED}) latencies,
+       collected(first_token_s) FILTER (WHERE {_ANSWERED} AND first_token_s IS NOT NULL) first_tokens
+FROM calls WHERE user_id = ? AND at >= ?
+GROUP BY model_id, server_id, kind
+"""  # noqa: S608 - our own words
+_POINTS = f"""
+SELECT at, server_id, kind, {_FAILED}, {_ANSWERED}, seconds, prompt_tokens, completion_tokens
+FROM calls WHERE user_id = ? AND model_id = ? AND at >= ?
+"""  # noqa: S608 - our own words
+_COUNTED = """
+SELECT at, seconds, server_id, model_id, requests, failures, prompt_tokens, generation_tokens, generation_seconds,
+       latency, first_token
+FROM counters WHERE datetime(at, '+' || seconds || ' seconds') > substr(?, 1, 19) AND (? = '' OR model_id = ?)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallGroup:
+    """The calls of one model, server and kind: sums, and every latency of those that were answered.
+
+    `written` and `writing_s` are the tokens after each first one and the seconds spent on them.
+    """
+
+    model_id: str
+    server_id: str
+    kind: str
+    calls: int
+    failures: int
+    prompt_tokens: int
+    completion_tokens: int
+    ratings: int
+    rating_sum: int
+    written: int
+    writing_s: float
+    latencies: array[float]
+    first_tokens: array[float]
+
+
+@dataclass(kw_only=True)
+class CallSlot:
+    """The calls of one server and kind between two edges of a plot."""
+
+    calls: int = 0
+    failures: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latencies: array[float] = field(default_factory=lambda: array("d"))
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a server's engine counted in the `seconds` from `at` on; the fields are those of `Counter`."""
+
+    at: datetime
+    seconds: int
+    server_id: str
+    model_id: str
+    requests: int | None
+    failures: int | None
+    prompt_tokens: int
+    generation_tokens: int
+    generation_seconds: float
+    latency: Mapping[str, int]
+    first_token: Mapping[str, int]
+
+
+class FigureRecords(Store):
+    """Sums of calls and of what engines counted."""
+
+    async def call_groups(self, *, since: datetime | None = None) -> list[CallGroup]:
+        """The user's calls by model, server and kind, added up by SQLite from one index: 50 ms for 100,000 calls."""
+
+        def work(session: Session) -> list[CallGroup]:
+            connection = session.connection()
+            raw: Any = connection.connection.driver_connection
+            raw.create_aggregate("collected", 1, _Collected)
+            rows = connection.exec_driver_sql(_GROUPS, (self.user_id, _stored(since))).mappings()
+            return [CallGroup(**{**row, **_unpacked(row)}) for row in rows]
+
+        return await self._db.read(work)
+
+    async def call_slots(self, model_id: str, edges: Sequence[datetime]) -> dict[tuple[int, str, str], CallSlot]:
+        """The user's calls of one model by slot (n: from edge n to the next), server and kind."""
+
+        def work(session: Session) -> dict[tuple[int, str, str], CallSlot]:
+            arguments = (self.user_id, model_id, _stored(edges[0]))
+            rows = session.connection().exec_driver_sql(_POINTS, arguments)
+            return _in_slots(rows.all(), [_stored(edge) for edge in edges])
+
+        return await self._db.read(work)
+
+    async def called_names(self, model_ids: Sequence[str]) -> dict[str, str]:
+        """The names of models whose records are gone, as their calls or their servers' counters knew them."""
+
+        def work(session: Session) -> dict[str, str]:
+            tables: tuple[Any, ...] = (Counter, Call)
+            found = {}
+            for table in tables:
+                wanted = select(table.model_id, table.model_name).where(col(table.model_id).in_(model_ids)).distinct()
+                found.update(dict(session.exec(wanted).all()))
+            return found
+
+        return await self._db.read(work) if model_ids else {}
+
+    async def counted(self, *, since: datetime | None = None, model_id: str | None = None) -> list[Counted]:
+        """What engines counted in spans that end after `since`."""
+
+        def work(session: Session) -> list[Counted]:
+            arguments = (_stored(since), model_id or "", model_id or "")
+            rows = session.connection().exec_driver_sql(_COUNTED, arguments)
+            return [_counted(*row) for row in rows]
+
+        return await self._db.read(work)
+
+    async def read_at(self) -> dict[str, datetime]:
+        """When each server was read last."""
+        return await self._db.read(lambda session: dict(session.exec(select(Reading.server_id, Reading.at)).all()))
+
+    async def add_readings(self, told: Sequence[Told]) -> int:
+        """Compare with the readings before and keep what was gained, in one transaction; the rows that changed.
+
+        Readings that another program has overtaken are left out: nothing is counted twice.
+        """
+
+        def work(session: Session) -> int:
+            return sum(add_reading(session, one) for one in told)
+
+        changed = await self._db.write(work)
+        if changed:
+            self._bus.publish(RecordChanged(kind="counter", id="", action="added", count=changed))
+        return changed
+
+    async def fold_counters(self, at: datetime) -> int:
+        """Fold rows of more than two days into hours, and of more than eight days into days; the rows fewer."""
+        return await self._db.write(lambda session: fold(session, at))
+
+
+class _Collected:
+    """An aggregate of SQLite: all values, packed."""
+
+    def __init__(self) -> None:
+        self._values = array("d")
+        self.step = self._values.append
+
+    def finalize(self) -> bytes:
+        return self._values.tobytes()
+
+
+def _unpacked(row: Mapping[str, Any]) -> dict[str, array[float]]:
+    return {name: array("d", row[name] or b"") for name in ("latencies", "first_tokens")}
+
+
+def _stored(at: datetime | None) -> str:
+    """As SQLAlchemy writes a time into SQLite; earlier than all others when there is none."""
+    return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _counted(at: str, seconds: int, server_id: str, model_id: str, *figures: Any) -> Counted:  # noqa: ANN401 - as stored
+    begin = datetime.fromisoformat(at).replace(tzinfo=UTC)
+    *numbers, latency, first_token = figures
+    return Counted(begin, seconds, server_id, model_id, *numbers, json.loads(latency), json.loads(first_token))
+
+
+def _in_slots(rows: Sequence[Any], edges: list[str]) -> dict[tuple[int, str, str], CallSlot]:
+    slots: dict[tuple[int, str, str], CallSlot] = {}
+    for at, server_id, kind, failed, answered, seconds, tokens_in, tokens_out in rows:
+        key = (bisect_right(edges, at) - 1, server_id, kind)
+        slot = slots.get(key) or slots.setdefault(key, CallSlot())
+        slot.calls += 1
+        slot.failures += failed
+        slot.prompt_tokens += tokens_in
+        slot.completion_tokens += tokens_out
+        if answered:
+            slot.latencies.append(seconds)
+    return slots
