@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlmodel import Session
 
-HEAD = "0002"  # the newest migration; a test holds it against the files
+HEAD = "0003"  # the newest migration; a test holds it against the files
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 30_000
 T = TypeVar("T")
@@ -34,6 +35,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.before_commit: Callable[[Session], None] = lambda _: None
         self._engine: Engine | None = None
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="db-read")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="db-write")
@@ -54,20 +56,40 @@ class Database:
         self._writer.shutdown(wait=False)
 
     async def read(self, work: Callable[[Session], T]) -> T:
-        """Run `work` in a read transaction; what it returns may be used afterwards."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._run, work, False)
+        """Run `work` in a read transaction; what it returns may be used afterwards.
+
+        When the task that waits for it is cancelled, its statement is interrupted, so that the next need not wait.
+        """
+        reading = _Reading()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, reading)
+        except asyncio.CancelledError:
+            reading.interrupt()
+            raise
 
     async def write(self, work: Callable[[Session], T]) -> T:
         """Run `work` in a write transaction, committed when it returns, rolled back when it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._run, work, True)
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._write, work)
 
-    def _run(self, work: Callable[[Session], T], immediate: bool) -> T:
+    def _read(self, work: Callable[[Session], T], reading: _Reading) -> T:
+        with self._session(immediate=False) as session, reading.on(session):
+            return work(session)
+
+    def _write(self, work: Callable[[Session], T]) -> T:
+        with self._session(immediate=True) as session:
+            result = work(session)
+            session.flush()
+            self.before_commit(session)
+            return result
+
+    @contextmanager
+    def _session(self, *, immediate: bool) -> Iterator[Session]:
         from sqlmodel import Session
 
         assert self._engine is not None, "open() comes first"
         engine = self._engine.execution_options(immediate=immediate)
         with Session(engine, expire_on_commit=False) as session, session.begin():
-            return work(session)
+            yield session
 
     def _open(self) -> None:
         try:
@@ -87,6 +109,32 @@ class Database:
     def _dispose(self) -> None:
         if self._engine is not None:
             self._engine.dispose()
+
+
+class _Reading:
+    """One read: the connection that it uses while it runs, so that another thread can interrupt it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    @contextmanager
+    def on(self, session: Session) -> Iterator[None]:
+        """The read runs on this session's connection from here to the end."""
+        raw = session.connection().connection.dbapi_connection
+        with self._lock:
+            self._connection = raw if isinstance(raw, sqlite3.Connection) else None
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connection = None
+
+    def interrupt(self) -> None:
+        """End its statement, if it still runs; the connection can be used again at once."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.interrupt()
 
 
 @contextmanager

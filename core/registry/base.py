@@ -13,6 +13,7 @@ from sqlmodel import Session, SQLModel
 from core.errors import InvalidInput, NotFound
 from core.events import EventBus, RecordChanged, now
 from core.registry.journal import Entry, keep_journal
+from core.registry.search_index import bring_up_to_date
 
 if TYPE_CHECKING:
     from core.db import Database
@@ -29,6 +30,7 @@ class Store:
         self._db = db
         self._bus = bus
         self.user_id = user_id
+        db.before_commit = bring_up_to_date
 
     def _entry(self, **more: str) -> Entry:
         """What the log says of one action: by whom, and its batch."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -18,8 +17,7 @@ from core.registry.base import Store, assign, chunks
 from core.registry.forms import MODEL_FIELDS, check_model
 from core.registry.places import refuse_unknown_places
 from core.registry.records import Deployment, Model, Server
-from core.registry.search import search_models
-from core.registry.values import ACTIVE, ModelPage, ModelQuery
+from core.registry.values import ACTIVE
 
 _DUPLICATE = "There is a model of this name already."
 _NAMED = 5  # so many are named in a refusal
@@ -28,12 +26,6 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 class ModelRecords(Store):
     """Models: global ones, which are read only, and the user's own."""
-
-    async def search(self, query: ModelQuery, offset: int = 0, limit: int = 100) -> ModelPage:
-        """A page of the list (P1, P2)."""
-        return await self._db.read(
-            partial(search_models, query=query, user_id=self.user_id, offset=offset, limit=limit)
-        )
 
     async def get_model(self, ref: str) -> Model:
         """By id, name, or, where only one has it, model id or served name.

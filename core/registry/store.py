@@ -10,6 +10,7 @@ from core.registry.globals import GlobalRecords
 from core.registry.heads import HeadRecords
 from core.registry.hosts import HostRecords
 from core.registry.key_use import KeyUses
+from core.registry.lists import ModelLists
 from core.registry.models import ModelRecords
 from core.registry.servers import ServerRecords
 

@@ -120,6 +120,14 @@ class ModelPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelCounts:
+    """"Showing `shown` of `total` models"."""
+
+    shown: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Action:
     """What can be done with a record now; `why_not` is empty when it is allowed (P10)."""
 

@@ -39,6 +39,11 @@ def _revisions() -> list[str]:
     return sorted(path.name[:4] for path in MIGRATIONS.glob("versions/[0-9]*.py"))
 
 
+def _is_a_record(name: str | None, kind: str, _parents: object) -> bool:
+    """The search index is made of tables that no record is kept in."""
+    return kind != "table" or not str(name).startswith("model_search")
+
+
 def _open_and_close(path: Path) -> None:
     async def run() -> None:
         database = Database(path)
@@ -65,7 +70,8 @@ def test_a_registry_of_every_version_is_migrated_to_todays_tables(tmp_path: Path
     path.chmod(0o600)
     _open_and_close(path)
     with db._engine(path).connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+        context = MigrationContext.configure(connection, opts={"include_name": _is_a_record})
+        assert compare_metadata(context, SQLModel.metadata) == []
 
 
 def test_the_file_is_the_users_alone(tmp_path: Path) -> None:
