@@ -15,6 +15,7 @@ from tests.fleet.machine import Machine
 from tests.fleet.shell import FleetError, run
 
 LLAMA_IMAGE = "ghcr.io/ggml-org/llama.cpp:server"
+VLLM_IMAGE = "modelyard-test/vllm-cpu:1"
 BUSYBOX_IMAGE = "modelyard-test/busybox:1"
 _APPLETS = (
     "sh",
@@ -82,6 +83,20 @@ def ensure_busybox(host: Machine, folder: Path) -> None:
     _ensure(host, BUSYBOX_IMAGE, _BUSYBOX_CHANGES, busybox_tarball(folder))
 
 
+def ensure_vllm(host: Machine, folder: Path, python: Path) -> str:
+    """Have an image of the environment of `python`, which has vLLM for processors, on the host; its name.
+
+    Raises:
+        FleetError: the interpreter does not say where it lives.
+    """
+    places = run(python, "-c", "import sys; print(sys.prefix); print(sys.base_prefix)").split()
+    tarball = _once(folder / "vllm.tar", lambda tree: _add_vllm(tree, [Path(place) for place in dict.fromkeys(places)]))
+    path = f"ENV PATH={places[0]}/bin:/bin HOME=/root LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu"
+    _ensure(host, VLLM_IMAGE, (path,), tarball)
+    tarball.unlink()
+    return VLLM_IMAGE
+
+
 def _ensure(host: Machine, name: str, changes: Iterable[str], tarball: Path) -> None:
     if not host.docker("images", "-q", name):
         options = [part for change in changes for part in ("-c", change)]
@@ -109,6 +124,17 @@ def _add_llama(tree: tarfile.TarFile, own: list[Path], outside: list[Path]) -> N
             tree.add(path, f"app/{path.name}", filter=_owned_by_root)
     for path in outside:
         tree.add(path.resolve(), str(path).lstrip("/"), filter=_owned_by_root)
+
+
+def _add_vllm(tree: tarfile.TarFile, places: list[Path]) -> None:
+    _add_base(tree)
+    _add_text(tree, "etc/nsswitch.conf", "hosts: files dns\n")
+    for loader in Path("/lib64").glob("ld-linux*"):
+        tree.add(loader.resolve(), str(loader).lstrip("/"), filter=_owned_by_root)
+    for library in Path("/usr/lib/x86_64-linux-gnu").glob("lib*.so*"):
+        tree.add(library, str(library).lstrip("/"), filter=_owned_by_root)
+    for place in places:
+        tree.add(place, str(place).lstrip("/"), filter=_owned_by_root)
 
 
 def _add_base(tree: tarfile.TarFile) -> None:

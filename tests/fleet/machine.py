@@ -110,7 +110,7 @@ class Machine:
             (self.plan.folder / folder).mkdir(parents=True, exist_ok=True)
         (self.plan.folder / "root").chmod(0o700)
         (self.plan.folder / "tmp").chmod(0o1777)
-        (self.plan.folder / "daemon.json").write_text("{}")
+        (self.plan.folder / "daemon.json").write_text('{"max-download-attempts": 1}')
         run("mount", "-t", "tmpfs", "-o", f"size={self.plan.models_size},mode=0777", "models", self.models_folder)
         users.write_users(self.plan.folder, hostname=self.name)
         self.new_host_key()
