@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import event, inspect
 from sqlmodel import Session, SQLModel
 
+from core.registry.checks import looks_secret
 from core.registry.records import Change, Head, Model, Region, new_id
 
 Json: TypeAlias = Any
@@ -25,7 +26,7 @@ _SECRET = re.compile(
     r"|(signing|encryption|ssh|hmac)_?key"
     r"|(^|_)(pwd|token|cookie|jwt)$|_token_"
 )
-_HARMLESS = re.compile(r"_(ref|env|file|name|type)$")
+_HARMLESS = re.compile(r"_(ref|env|file|name|type)$|(eos|bos|pad|unk|sep|cls|mask|stop|start|end|image|special)_token$")
 _URL_SECRET = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 
@@ -69,14 +70,18 @@ def keep_journal(session: Session, entry: Entry) -> None:
 
 
 def _lines(session: Session, entry: Entry) -> Iterator[Change]:
-    for record in filter(_is_logged, session.new):
+    for record in _logged(session.new):
         yield entry.line(record, "added", None, snapshot(record))
-    for record in filter(_is_logged, session.dirty):
+    for record in _logged(session.dirty):
         before, after = _changed(record)
         if after.keys() - _NOT_LOGGED:
             yield entry.line(record, _action(after), before, after)
-    for record in filter(_is_logged, session.deleted):
+    for record in _logged(session.deleted):
         yield entry.line(record, "deleted", snapshot(record), None)
+
+
+def _logged(records: Iterable[Any]) -> list[Any]:
+    return sorted(filter(_is_logged, records), key=lambda record: str(record.name))
 
 
 def _is_logged(record: object) -> bool:
@@ -121,7 +126,7 @@ def masked(name: str, value: Json, *, before: Json = None) -> Json:
     if isinstance(value, Mapping):
         old = before if isinstance(before, Mapping) else {}
         return {key: masked(str(key), one, before=old.get(key)) for key, one in value.items()}
-    if is_secret(name) and value not in ("", None):
+    if value not in ("", None) and (is_secret(name) or (isinstance(value, str) and looks_secret(value))):
         return MASK if before in ("", None, value) else MASK_CHANGED
     if isinstance(value, list | tuple):
         return [masked("", one) for one in value]
