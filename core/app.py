@@ -12,9 +12,12 @@ from core.events import EventBus
 from core.settings import Settings
 
 if TYPE_CHECKING:
+    from core.catalog.service import CatalogService
     from core.chat import ChatService
+    from core.connections.service import ConnectionService
     from core.deploy.service import DeployService
     from core.hosts.service import HostService
+    from core.keys.store import KeyStore
     from core.registry.store import Registry
 
 
@@ -25,9 +28,12 @@ class Modelyard:
     settings: Settings
     bus: EventBus
     registry: Registry
+    keys: KeyStore
+    catalog: CatalogService
     hosts: HostService
     deploys: DeployService
     chat: ChatService
+    connections: ConnectionService
 
     @classmethod
     @asynccontextmanager
@@ -38,12 +44,16 @@ class Modelyard:
             ModelyardError: the registry or its folders can't be used.
         """
         await asyncio.to_thread(_import_parts)
+        from core.catalog.service import CatalogService
         from core.chat import ChatService
+        from core.connections.service import ConnectionService
         from core.db import Database
         from core.deploy.access import ServerAccess
         from core.deploy.runtimes import Runtimes
         from core.deploy.service import DeployService
         from core.hosts.service import HostService
+        from core.keys.store import key_store
+        from core.providers.places import Places
         from core.registry.store import Registry
 
         settings.ensure_folders()
@@ -52,20 +62,28 @@ class Modelyard:
         await database.open()
         registry = Registry(database, bus, user_id=settings.user_id)
         await registry.ensure_local_host(models_dir=str(settings.models_dir))
+        keys = key_store(settings, registry, bus)
+        catalog = CatalogService(settings, registry)
+        await catalog.sync()
         hosts = HostService(settings, registry, bus)
         runtimes = Runtimes(settings, hosts)
         access = ServerAccess(registry, hosts, runtimes)
         deploys = DeployService(settings, registry, hosts, runtimes, bus=bus, access=access)
+        places = Places(registry, access, keys)
         try:
             yield cls(
                 settings=settings,
                 bus=bus,
                 registry=registry,
+                keys=keys,
+                catalog=catalog,
                 hosts=hosts,
                 deploys=deploys,
-                chat=ChatService(registry, access),
+                chat=ChatService(registry, places),
+                connections=ConnectionService(registry, places),
             )
         finally:
+            await keys.close()
             await runtimes.close()
             await hosts.close_all()
             await database.close()
@@ -73,8 +91,11 @@ class Modelyard:
 
 def _import_parts() -> None:
     """Import the heavy parts off the loop's thread, so that a screen stays alive meanwhile."""
+    import core.catalog.service
     import core.chat
+    import core.connections.service
     import core.db
     import core.deploy.service
     import core.hosts.service
+    import core.keys.store
     import core.registry.store  # noqa: F401

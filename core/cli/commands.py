@@ -23,6 +23,15 @@ TREE: dict[str, Entry] = {
             "delete": ("Delete a model's record; files stay", "core.cli.models:delete"),
             "archive": ("Hide a model and keep its record", "core.cli.models:archive"),
             "restore": ("Bring an archived model back", "core.cli.models:restore"),
+            "test": ("Test whether models can be used where they should be", "core.cli.connections:test"),
+        },
+    ),
+    "catalog": (
+        "The global models, built in and the site's own",
+        {
+            "list": ("List the catalog's models", "core.cli.catalog:list_catalog"),
+            "show": ("Show what the catalog knows of a model", "core.cli.catalog:show"),
+            "check": ("Check a catalog file, or the catalog in use", "core.cli.catalog:check"),
         },
     ),
     "files": (
@@ -60,6 +69,18 @@ TREE: dict[str, Entry] = {
             "remove": ("Remove one of your regions that nothing uses", "core.cli.regions:remove"),
         },
     ),
+    "keys": (
+        "API keys: where they are kept, and who uses them",
+        {
+            "list": ("List keys, where they come from and who uses them", "core.cli.keys:list_keys"),
+            "set": ("Keep a key; the value is asked for or piped in", "core.cli.keys:set_key"),
+            "remove": ("Forget a key", "core.cli.keys:remove"),
+            "test": ("See that a key can be read and is accepted", "core.cli.keys:test"),
+            "unlock": ("Unlock the vault for this login session", "core.cli.keys:unlock"),
+            "lock": ("Lock the vault again", "core.cli.keys:lock"),
+            "passphrase": ("Change the vault's passphrase", "core.cli.keys:passphrase"),
+        },
+    ),
     "plan": ("Dry run: what a deploy would do, and whether it fits", "core.cli.deploy:plan"),
     "deploy": ("Deploy a model to a host", "core.cli.deploy:deploy"),
     "stop": ("Stop a server", "core.cli.deploy:stop"),
@@ -76,7 +97,16 @@ TREE: dict[str, Entry] = {
             "tunnel": ("Open a port here that reaches a server", "core.cli.servers:tunnel"),
         },
     ),
-    "chat": ("Talk to a deployed model", "core.cli.chat:chat"),
+    "chat": ("Talk to a model", "core.cli.chat:chat"),
+    "conversations": (
+        "Talks that were kept, and ratings of answers",
+        {
+            "list": ("List the conversations that were kept", "core.cli.conversations:list_conversations"),
+            "show": ("Show a conversation, as Markdown or JSON", "core.cli.conversations:show"),
+            "delete": ("Forget a conversation", "core.cli.conversations:delete"),
+            "rate": ("Rate an answer from 1 to 5", "core.cli.conversations:rate"),
+        },
+    ),
     "doctor": ("Check this machine and the hosts, and say what to do", "core.cli.doctor:doctor"),
 }
 

@@ -83,12 +83,13 @@ def _install_command() -> str:
 
 
 async def _answer_once(settings: Settings, out: Output, model: Path, prompt: str) -> None:
-    from core.cli.talk import Limits, Talk
+    from core.chat import AskOptions
+    from core.cli.talk import Teller
 
     async def work(yard: Modelyard) -> None:
         start_s = await _serve(yard, out, model)
         try:
-            talk = Talk(yard, out, _NAME, system="", limits=Limits(max_tokens=_ANSWER))
+            talk = Teller(yard, out, _NAME, AskOptions(max_tokens=_ANSWER))
             done = await talk.ask(prompt)
         finally:
             await _stop(yard)

@@ -1,78 +1,64 @@
-"""A conversation on the command line: asks, shows the answer as it comes, harmlessly, and remembers both."""
+"""A talk on the command line: shows the answer as it comes, harmlessly; thoughts dim, on the standard error."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.text import StreamCleaner
+from core.text import StreamCleaner, clean_line
 
 if TYPE_CHECKING:
     from core.app import Modelyard
-    from core.chat import ChatDone
+    from core.chat import AskOptions, ChatDone, Talk, ToolCall
     from core.cli.output import Output
+    from core.providers.values import Image
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How answers are sampled; None is the model's own default."""
+class Teller:
+    """Asks in a talk and tells the answer; `answer`, `reasoning` and `calls` are the last one's."""
 
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
+    def __init__(self, yard: Modelyard, out: Output, model: str, options: AskOptions) -> None:
+        from core.chat import Talk
 
-
-class Talk:
-    """What was said so far to one model, and the last answer."""
-
-    def __init__(self, yard: Modelyard, out: Output, model: str, *, system: str, limits: Limits) -> None:
-        self._yard = yard
         self._out = out
-        self._model = model
-        self._messages = [{"role": "system", "content": system}] if system else []
-        self._limits = limits
+        self.talk: Talk = Talk(yard.chat, yard.registry, model, options)
         self.answer = ""
         self.reasoning = ""
+        self.calls: list[ToolCall] = []
 
-    async def ask(self, question: str) -> ChatDone:
-        """Ask and show the answer; one that is cut short is remembered as far as it came.
+    async def ask(self, question: str, images: Sequence[Image] = ()) -> ChatDone:
+        """Ask and show the answer.
 
         Raises:
             ModelyardError: the server refused, or broke off.
         """
-        messages = [*self._messages, {"role": "user", "content": question}]
-        self.answer = self.reasoning = ""
+        self.answer, self.reasoning, self.calls = "", "", []
         writer = _Writer(self._out)
         try:
-            return await self._answer(messages, writer)
+            return await self._answer(question, images, writer)
         finally:
             writer.finish()
-            if self.answer:
-                self._messages = [*messages, {"role": "assistant", "content": self.answer}]
 
-    async def _answer(self, messages: list[dict[str, str]], writer: _Writer) -> ChatDone:
-        from core.chat import ChatPiece
+    async def _answer(self, question: str, images: Sequence[Image], writer: _Writer) -> ChatDone:
+        from core.chat import ChatPiece, ToolCall
         from core.errors import ModelyardError
 
-        limits = self._limits
-        asked = self._yard.chat.ask(
-            self._model,
-            messages,
-            max_tokens=limits.max_tokens,
-            temperature=limits.temperature,
-            top_p=limits.top_p,
-        )
-        async with aclosing(asked) as parts:  # type: ignore[type-var]
+        async with aclosing(self.talk.ask(question, images)) as parts:  # type: ignore[type-var]
             async for part in parts:
-                if not isinstance(part, ChatPiece):
+                if isinstance(part, ToolCall):
+                    self.calls.append(part)
+                    writer.line(f"→ {part.text}")
+                elif isinstance(part, ChatPiece):
+                    self._take(part.text, writer, reasoning=part.reasoning)
+                else:
                     return part
-                self._take(part.text, writer, reasoning=part.reasoning)
         raise ModelyardError("The answer had no end.", remedy="modelyard servers logs shows what the server wrote.")
 
     def _take(self, text: str, writer: _Writer, *, reasoning: bool) -> None:
         if reasoning:
             self.reasoning += text
+            writer.thought(text)
         else:
             self.answer += text
             writer.feed(text)
@@ -84,14 +70,38 @@ class _Writer:
     def __init__(self, out: Output) -> None:
         self._out = out
         self._cleaner = StreamCleaner()
+        self._thoughts = StreamCleaner()
+        self._thinking = False
         self._ends_line = True
 
+    def thought(self, text: str) -> None:
+        """Dim, and beside the data: a script gets the answer alone."""
+        if not self._out.json:
+            self._thinking = True
+            _aside(self._thoughts.feed(text))
+
     def feed(self, text: str) -> None:
+        """More of the answer."""
+        self._end_thoughts()
         self._write(self._cleaner.feed(text))
 
-    def finish(self) -> None:
+    def line(self, text: str) -> None:
+        """A line of its own."""
+        self._end_thoughts()
         self._write(self._cleaner.finish())
         self._write("" if self._ends_line else "\n")
+        self._write(f"{clean_line(text)}\n")
+
+    def finish(self) -> None:
+        """Nothing more comes."""
+        self._end_thoughts()
+        self._write(self._cleaner.finish())
+        self._write("" if self._ends_line else "\n")
+
+    def _end_thoughts(self) -> None:
+        if self._thinking:
+            self._thinking = False
+            _aside(f"{self._thoughts.finish()}\n")
 
     def _write(self, cleaned: str) -> None:
         if cleaned and not self._out.json:
@@ -99,7 +109,21 @@ class _Writer:
             self._ends_line = cleaned.endswith("\n")
 
 
+def _aside(cleaned: str) -> None:
+    """Harmless text for people, dim where that can be seen."""
+    import sys
+
+    if cleaned:
+        dim = sys.stderr.isatty()
+        sys.stderr.write(f"\x1b[2m{cleaned}\x1b[22m" if dim else cleaned)
+        sys.stderr.flush()
+
+
 def figures(done: ChatDone) -> str:
-    """What an answer cost, in a line."""
+    """What an answer cost, in a line, and by which number to rate it."""
     speed = f", {done.tokens_per_second:.1f} tokens per second" if done.tokens_per_second else ""
-    return f"{done.completion_tokens} tokens in {done.seconds:.1f} s{speed}; first after {done.first_token_s:.2f} s"
+    ends = {"length": "; cut at the limit", "filtered": "; withheld by the provider's rules"}
+    return (
+        f"{done.completion_tokens} tokens in {done.seconds:.1f} s{speed}; first after {done.first_token_s:.2f} s"
+        f"{ends.get(done.finish_reason, '')}; call {done.call_id}"
+    )

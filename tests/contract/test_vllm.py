@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from core.app import Modelyard
-from core.chat import ChatDone, ChatPiece
+from core.chat import AskOptions, ChatDone, ChatPiece
 from core.deploy.values import Plan
 from core.engines import engine_named
 from core.engines.base import Diagnosis, LaunchRequest
@@ -131,7 +131,7 @@ async def test_it_is_deployed_answers_counts_and_goes(
 
 async def it_answers_and_counts(yard: Modelyard, server_id: str) -> None:
     question = [{"role": "user", "content": "Hello"}]
-    parts = [part async for part in yard.chat.ask("tiny", question, max_tokens=24, temperature=0.0)]
+    parts = [part async for part in yard.chat.ask("tiny", question, options=AskOptions(max_tokens=24, temperature=0.0))]
     done = parts[-1]
     assert isinstance(done, ChatDone)
     assert (done.prompt_tokens, done.completion_tokens, done.finish_reason) == (len("Hello\n"), 24, "length")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from core.app import Modelyard
+from core.catalog.service import CatalogService
 from core.chat import ChatDone, ChatPiece
 from core.db import Database
 from core.deploy.actions import actions
@@ -18,11 +19,13 @@ from core.errors import HostKeyUnknown, InvalidInput, StartFailed
 from core.events import Event, EventBus, HostChanged, LogLine, Progress, ServerChanged, now
 from core.findings import Finding, Severity
 from core.hosts.values import HostOverview
+from core.keys.store import key_store
 from core.registry.records import Host, Model, Server
 from core.registry.store import Registry
 from core.registry.values import Action, DeployOptions, EngineName, RuntimeName, ServerStatus
 from core.runtimes.base import BindMount, ServerSpec
 from core.settings import Settings
+from tests.tui.connections import FakeConnections
 
 GIB = 1024**3
 FINGERPRINTS = ["SHA256:V7bP1ZcQv2r7nY2mB0yq3cDkz1m5S0gqf2m4uQe9wXk (ED25519)"]
@@ -38,6 +41,7 @@ def settings_in(folder: Path, **changes: Any) -> Settings:
             models_dir=folder / "models",
             db_path=folder / "data" / "registry.db",
             user_id="ada",
+            catalog="none",
         ),
         **changes,
     )
@@ -250,6 +254,8 @@ class Yard:
         await database.open()
         registry = Registry(database, self.bus, user_id=settings.user_id)
         await registry.ensure_local_host(models_dir=str(settings.models_dir))
+        catalog = CatalogService(settings, registry)
+        await catalog.sync()
         if self.fill is not None:
             await self.fill(registry)
         self.registry = registry
@@ -258,9 +264,12 @@ class Yard:
                 settings=settings,
                 bus=self.bus,
                 registry=registry,
+                keys=key_store(settings, registry, self.bus),
+                catalog=catalog,
                 hosts=cast("Any", FakeHosts(registry, self.bus, self.script)),
                 deploys=cast("Any", FakeDeploys(registry, self.bus, self.script)),
                 chat=cast("Any", FakeChat(self.script)),
+                connections=cast("Any", FakeConnections(registry)),
             )
         finally:
             await database.close()
