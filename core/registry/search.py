@@ -95,8 +95,14 @@ class Pages:
         sign = ">" if self._descending else "<"
         if not self._column:
             return question.count(Test(f"s.n {sign} ?", (number,)))
-        before = question.count(Test(f"{key} {sign} ?", (value,)))
-        return before + question.count(Test(f"{key} = ?", (value,)), Test("s.n < ?", (number,)))
+        before = self._count(Test(f"{key} {sign} ?", (value,)))
+        return before + self._count(Test(f"{key} = ?", (value,)), Test("s.n < ?", (number,)))
+
+    def _count(self, *more: Test) -> int:
+        """Rows within bounds of the sort column."""
+        question = self._question
+        way = question.few() or question.by_column(self._column)
+        return int(question.ask("count(*)", way, "", *more)[0][0])
 
     # Walking
 
@@ -158,14 +164,16 @@ class Pages:
         head = self._unserved(offset, limit)
         if len(head) == limit:
             return head
-        skipped = max(0, offset - self._question.count(self._no_server()))
+        skipped = max(0, offset - self._question.count(*self._no_server()))
         return head + served[skipped : skipped + limit - len(head)]
 
     def _unserved(self, offset: int, limit: int) -> list[str]:
-        return ids(self._walk(offset, limit, backward=False, more=(self._no_server(),))) if limit > 0 else []
+        return ids(self._stretch(offset, limit, backward=False, more=self._no_server())) if limit > 0 else []
 
-    def _no_server(self) -> Test:
-        return Test("s.id NOT IN (SELECT value FROM json_each(?))", (json.dumps(list(self._question.ranks)),))
+    def _no_server(self) -> tuple[Test, ...]:
+        if not self._question.ranks:
+            return ()
+        return (Test("s.id NOT IN (SELECT value FROM json_each(?))", (json.dumps(list(self._question.ranks)),)),)
 
     def _served(self) -> list[str]:
         """Those with a server, in the order of the list."""
@@ -177,10 +185,10 @@ class Pages:
     def _place_by_status(self, model_id: str, number: int) -> int:
         served = self._served()
         if model_id in self._question.ranks:
-            before = self._question.count(self._no_server()) if self._descending else 0
+            before = self._question.count(*self._no_server()) if self._descending else 0
             return before + served.index(model_id)
         before = 0 if self._descending else len(served)
-        return before + self._question.count(self._no_server(), Test("s.n < ?", (number,)))
+        return before + self._question.count(*self._no_server(), Test("s.n < ?", (number,)))
 
 
 def _rows(session: Session, wanted: list[str]) -> list[ModelRow]:
