@@ -42,6 +42,8 @@ def _screens(settings: Settings, chat_with: str | None) -> int:
     gc.disable()  # until the first frame: collecting while importing costs a tenth of the start
     from tui.app import run_screens
 
+    if not sys.stderr.isatty():
+        sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # where Textual draws: `2>file` takes messages alone
     return run_screens(settings, chat_with=chat_with)
 
 

@@ -12,6 +12,7 @@ import termios
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 COMMAND = (sys.executable, "-m", "tui")
@@ -61,13 +62,15 @@ def start(*words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen
 
 
 class Terminal:
-    """The program on a pseudo-terminal."""
+    """The program on a pseudo-terminal; `errors` is a file that takes standard error instead."""
 
-    def __init__(self, *words: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *words: str, env: Mapping[str, str] | None = None, errors: Path | None = None) -> None:
         self.seen = b""
         self.pid, self.fd = os.forkpty()
         if self.pid == 0:
             try:
+                if errors is not None:
+                    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT, 0o600), 2)
                 os.execvpe(COMMAND[0], [*COMMAND, *words], {**os.environ, "TERM": "xterm-256color", **(env or {})})
             finally:
                 os._exit(127)

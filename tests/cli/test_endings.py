@@ -96,3 +96,11 @@ def test_a_registry_of_a_newer_version_is_left_alone(model: str, short_folder: P
     assert ended.code == 3
     assert "remedy:" in ended.err
     assert "does not know" not in ended.err
+
+
+def test_the_screens_are_on_the_terminal_when_messages_go_to_a_file(model: str, tmp_path: Path) -> None:
+    terminal = Terminal(errors=tmp_path / "messages")
+    terminal.wait_for("Showing 1 of 1")
+    terminal.write("q")
+    assert terminal.close() == 0
+    assert "\x1b" not in (tmp_path / "messages").read_text()

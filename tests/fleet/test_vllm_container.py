@@ -61,7 +61,7 @@ async def test_it_serves_from_a_container(yard: Modelyard, host: FleetHost, vllm
         extra={"kv-cache-memory-bytes": "64M", "enforce-eager": ""},
     )
     plan = await yard.deploys.plan("tiny", host.name, options)
-    assert (plan.engine, plan.of(Severity.ERROR)) == (EngineName.VLLM, ())
+    assert (plan.engine, plan.of(Severity.ERROR)) == (EngineName.VLLM, [])
     async for _ in yard.deploys.deploy(plan, confirmed=True):
         pass
     server = await yard.registry.get_server("tiny")
