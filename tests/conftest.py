@@ -25,6 +25,8 @@ _UNSET = (
     *("MODELS_DIR", "MODELS_DB_PATH", "SSH_AUTH_SOCK", "SSH_ASKPASS"),
     *("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY"),
     *("HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "HF_ENDPOINT", "CIVITAI_TOKEN"),
+    *("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "DBUS_SESSION_BUS_ADDRESS"),
+    *("MODELYARD_VAULT_PASSPHRASE", "MODELYARD_VAULT_PASSPHRASE_FILE"),
     *("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"),
 )
 _MARKED_FIXTURES = {"fleet": "fleet", "smollm2": "demo", "llama_image": "demo"}
@@ -60,6 +62,7 @@ def own_environment(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setenv(variable, str(short_folder / name))
     for variable in _UNSET:
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("MODELYARD_CATALOG", "none")  # an empty registry; what tests the catalog sets it
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
 
 

@@ -143,13 +143,16 @@ def _with_yard(function: Work, **options: object) -> int | None:
     from core.settings import Settings
 
     out = Output(json=wants_json(click.get_current_context()))
-    return run(_open(Settings.load(), partial(function, out=out, **options)))
+    return run(_open(Settings.load(), partial(function, out=out, **options), may_ask=not out.json))
 
 
-async def _open(settings: Settings, work: Work) -> int | None:
+async def _open(settings: Settings, work: Work, *, may_ask: bool) -> int | None:
     from core.app import Modelyard
+    from core.cli.hidden import ask_passphrase
 
     async with Modelyard.open(settings) as yard:
+        if may_ask:
+            yard.keys.ask_with(ask_passphrase)
         return await work(yard)
 
 

@@ -178,6 +178,10 @@ class KeyStore:
         await (await self._the_vault()).unlock(passphrase)
         self._publish("", "edited")
 
+    async def unlock_first(self) -> None:
+        """See that the vault is open; may ask."""
+        await (await self._the_vault()).unlock_somehow()
+
     async def keep_unlocked(self, *, hours: float) -> bool:
         """Whether the kernel keeps the vault open for the commands of this login session; may ask."""
         return await (await self._the_vault()).keep(hours=hours)
@@ -243,7 +247,10 @@ class KeyStore:
                 cause=why_not,
                 remedy='Start and unlock one, or set keys = "vault" or "auto".',
             )
-        return self._vault, f"No keyring can be used ({why_not}), so there is a vault: {self._vault.vault.path}."
+        return (
+            self._vault,
+            f"No keyring can be used ({why_not}), so keys go into a vault of ours: {self._vault.vault.path}.",
+        )
 
 
 def _sendable(name: str, value: str, source: str) -> str:
