@@ -1,0 +1,113 @@
+"""The fields of a catalog's entry and the rules for them: the model form's own, and those only a catalog has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from core.catalog.reader import Marked
+from core.catalog.values import CAPABILITIES, COLUMNS, Problem
+from core.registry.checks import check_text, check_url
+from core.registry.forms import MODEL_FIELDS, check_field
+
+REQUIRED = ("name", "provider", "model_id")
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)?")
+_HUGGING_FACE = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
+_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?")
+_COUNT = re.compile(r"\d+(\.\d+)?[KMBT]")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+Check = Callable[[object], str]
+
+
+def _matching(pattern: re.Pattern[str], wanted: str) -> Check:
+    return lambda value: "" if isinstance(value, str) and pattern.fullmatch(value) else f"Must be {wanted}."
+
+
+def _whole(value: object) -> str:
+    fine = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return "" if fine else "Must be a whole number of 1 or more."
+
+
+def _yes_or_no(value: object) -> str:
+    return "" if isinstance(value, bool) else "Must be true or false."
+
+
+def _capabilities(value: object) -> str:
+    fine = isinstance(value, list) and all(item in CAPABILITIES for item in value)
+    return "" if fine else f"Must be a list of {', '.join(CAPABILITIES)}."
+
+
+def _files(value: object) -> str:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        return "Must be a list of files with name, size and sha256."
+    for item in value:
+        if unknown := set(item) - {"name", "size", "sha256"}:
+            return f"A file has no {sorted(unknown)[0]}."
+        name = item.get("name")
+        if not isinstance(name, str) or not name or name.startswith("/") or ".." in name.split("/"):
+            return "A file's name must be a path inside the model's folder."
+        if "size" in item and (problem := _whole(item["size"])):
+            return f"A file's size: {problem}"
+        if "sha256" in item and not (isinstance(item["sha256"], str) and _SHA256.fullmatch(item["sha256"])):
+            return "A file's sha256 must be 64 hexadecimal digits."
+    return ""
+
+
+check_id = _matching(_ID, "lower-case letters, digits, dots and dashes, such as family/name")
+check_date = _matching(_DATE, "a date, such as 2026-11-21 or 2026-11")
+_OWN: Mapping[str, Check] = {
+    "capabilities": _capabilities,
+    "family": check_text,
+    "hugging_face_id": _matching(_HUGGING_FACE, "an id of Hugging Face, such as org/name"),
+    "licence": check_text,
+    "gated": _yes_or_no,
+    "parameters": _matching(_COUNT, "a count such as 8.2B"),
+    "active_parameters": _matching(_COUNT, "a count such as 3B"),
+    "dimensions": _whole,
+    "released": check_date,
+    "retires": check_date,
+    "source": check_url,
+    "notes": check_text,
+    "size": _whole,  # bytes of all files, for the download manager
+    "files": _files,
+}
+FIELDS = (*COLUMNS, *_OWN)
+_ELSEWHERE = {
+    "license": "It is spelled licence here.",
+    "api_key": "Keys never stand in a catalog; api_key_ref names one.",
+    "context": "It is called context_length.",
+    "supports_tools": "Write it as capabilities: [tools].",
+    "supports_vision": "Write it as capabilities: [vision].",
+    "path": "Where the files lie is said of a personal model.",
+    "host": "Where the files lie is said of a personal model.",
+}
+
+
+def check_entry(fields: Mapping[str, Marked], file: str) -> list[Problem]:
+    """What is wrong with the given fields; which must be there is for the caller."""
+    problems = []
+    for name, marked in fields.items():
+        if message := _check(name, marked.plain):
+            problems.append(Problem(file=file, line=marked.line, field=name, message=message))
+    return problems
+
+
+def _check(name: str, value: Any) -> str:  # noqa: ANN401 - any value of YAML
+    if name in _OWN:
+        return _OWN[name](value)
+    if name not in COLUMNS:
+        return unknown(name, FIELDS)
+    problem = check_field(MODEL_FIELDS[name], value)
+    if problem or not isinstance(value, str):
+        return problem
+    return "" if value.isprintable() else "Must not contain control characters."
+
+
+def unknown(name: str, known: tuple[str, ...]) -> str:
+    """That there is no such field, and what was probably meant."""
+    if name in _ELSEWHERE:
+        return f"There is no such field. {_ELSEWHERE[name]}"
+    close = get_close_matches(name, known, n=1)
+    return f"There is no such field.{f' Did you mean {close[0]}?' if close else ''}"

@@ -1,0 +1,143 @@
+"""The built-in catalog and the site's, laid over one another: which files, in which order, who wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from core.catalog.document import Document, RawEntry, read_document
+from core.catalog.fields import REQUIRED
+from core.catalog.reader import SUFFIXES
+from core.catalog.values import BUILTIN, Catalog, Entry, Problem
+
+DATA = Path(__file__).parent / "data"
+SITE = Path("/etc/modelyard")
+NONE = "none"
+
+
+class Files:
+    """The contents of the files that make up the catalog now, read once; `chosen` is the setting."""
+
+    def __init__(self, chosen: str) -> None:
+        self.builtin: list[tuple[str, bytes]] = []
+        self.site: list[tuple[str, bytes]] = []
+        self.problems: list[Problem] = []
+        if chosen != NONE:
+            self._read_all(chosen)
+
+    def _read_all(self, chosen: str) -> None:
+        self.builtin = [(path.name, path.read_bytes()) for path in _in_folder(DATA)]
+        for path in self._site_paths(chosen):
+            try:
+                self.site.append((str(path), path.read_bytes()))
+            except OSError as error:
+                self.problems.append(Problem(file=str(path), message=f"Can't be read: {error.strerror}."))
+
+    def _site_paths(self, chosen: str) -> list[Path]:
+        if not chosen:
+            single = SITE / "catalog.yaml"
+            return [*([single] if single.is_file() else []), *self._listed(SITE / "catalog.d")]
+        path = Path(chosen).expanduser()
+        return self._listed(path) if path.is_dir() else [path]
+
+    def _listed(self, folder: Path) -> list[Path]:
+        try:
+            return _in_folder(folder) if folder.is_dir() else []
+        except OSError as error:
+            self.problems.append(Problem(file=str(folder), message=f"Can't be listed: {error.strerror}."))
+            return []
+
+    def fingerprint(self) -> str:
+        """Another one whenever a file, its name or what is wrong with reading it is another."""
+        from hashlib import sha256
+
+        digest = sha256(b"1")  # the version of how entries become records
+        for name, content in (*self.builtin, *self.site, *((one.text, b"") for one in self.problems)):
+            digest.update(f"{name}\0{len(content)}\0".encode("utf-8", "surrogateescape"))
+            digest.update(content)
+        return digest.hexdigest()
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def load(files: Files) -> Catalog:
+    """Everything that holds; the site's entries override the built-in ones of the same id, field by field."""
+    builtin = [read_document(content, name, trusted=True) for name, content in files.builtin]
+    site = [read_document(content, name) for name, content in files.site]
+    merging = _Merging()
+    merging.problems += files.problems
+    if not any(document.replace for document in site):
+        merging.lay(builtin, catalog=BUILTIN)
+    merging.hide(site)
+    merging.lay(site)
+    names = tuple(document.file for document in (*builtin, *site))
+    return Catalog(entries=merging.named_once(), problems=tuple(merging.problems), files=names)
+
+
+def check_file(path: Path) -> Catalog:
+    """One file on its own, as if it were the site's over the built-in catalog."""
+    files = Files(str(path))
+    found = load(files)
+    own = {name for name, _ in files.site} | {str(path)}
+    mine = tuple(entry for entry in found.entries if entry.file in own)
+    return Catalog(entries=mine, problems=tuple(one for one in found.problems if one.file in own), files=tuple(own))
+
+
+class _Merging:
+    """Entries by id as file after file is laid over them."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self._entries: dict[str, Entry] = {}
+        self._said: dict[str, str] = {}  # id → where this layer says it
+
+    def lay(self, documents: Iterable[Document], *, catalog: str = "") -> None:
+        """One layer: an id may stand in it once."""
+        self._said = {}
+        for document in documents:
+            self.problems += document.problems
+            for raw in document.entries:
+                self._add(raw, document, catalog or document.file)
+
+    def hide(self, documents: Iterable[Document]) -> None:
+        """Take single entries of the layer below away."""
+        for document in documents:
+            for entry_id, line in document.hide:
+                if self._entries.pop(entry_id, None) is None:
+                    message = f"There is no entry {entry_id} to hide."
+                    self.problems.append(Problem(file=document.file, line=line, field="hide", message=message))
+
+    def _add(self, raw: RawEntry, document: Document, catalog: str) -> None:
+        if before := self._said.get(raw.id):
+            self._say(raw, document, "id", f"{raw.id} stands in {before} already.")
+            return
+        below = self._entries.get(raw.id)
+        given = {name: marked.plain for name, marked in raw.fields.items()}
+        defaults = {} if below else {name: marked.plain for name, marked in document.defaults.items()}
+        values = {**(below.values if below else defaults), **given}
+        if missing := [name for name in REQUIRED if not values.get(name)]:
+            self._say(raw, document, missing[0], "Required.")
+            return
+        self._said[raw.id] = f"{document.file}:{raw.line}"
+        as_of = document.as_of or (below.as_of if below else "")
+        self._entries[raw.id] = Entry(
+            id=raw.id, values=values, catalog=catalog, file=document.file, line=raw.line, as_of=as_of
+        )
+
+    def _say(self, raw: RawEntry, document: Document, field: str, message: str) -> None:
+        self.problems.append(Problem(file=document.file, line=raw.line, field=field, message=message))
+
+    def named_once(self) -> tuple[Entry, ...]:
+        """The entries; of two with one name the later is left out, as names find models."""
+        names: dict[str, Entry] = {}
+        for entry in self._entries.values():
+            name = str(entry.values["name"])
+            first = names.setdefault(name.casefold(), entry)
+            if first is not entry:
+                message = f"{name} is the name of {first.id}, too."
+                self.problems.append(Problem(file=entry.file, line=entry.line, field="name", message=message))
+        return tuple(names.values())
