@@ -38,6 +38,7 @@ class Settings:
     load_timeout_s: float = 1800.0
     stop_timeout_s: float = 30.0
     ephemeral: bool = False  # processes of this program's servers end with it (the demo)
+    catalog: str = ""  # a site catalog's file or folder in place of /etc/modelyard's; "none": no global models at all
     keymap: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -50,7 +51,8 @@ class Settings:
         config_dir = _xdg("XDG_CONFIG_HOME", ".config") / "modelyard"
         data_dir = _xdg("XDG_DATA_HOME", ".local/share") / "modelyard"
         chosen = _read_config(config_dir / "config.toml")
-        models_dir = os.environ.get("MODELS_DIR") or chosen.pop("models_dir", None) or data_dir / "models"
+        in_file = chosen.pop("models_dir", None), chosen.pop("catalog", "")
+        models_dir = os.environ.get("MODELS_DIR") or in_file[0] or data_dir / "models"
         db_path = os.environ.get("MODELS_DB_PATH") or data_dir / "registry.db"
         return cls(
             config_dir=config_dir,
@@ -59,6 +61,7 @@ class Settings:
             models_dir=Path(models_dir).expanduser(),
             db_path=Path(db_path).expanduser(),
             user_id=getpass.getuser(),
+            catalog=os.environ.get("MODELYARD_CATALOG") or in_file[1],
             **chosen,
         )
 
@@ -82,6 +85,7 @@ _CHOICES: dict[str, type | tuple[type, ...]] = {
     "health_interval_s": (int, float),
     "load_timeout_s": (int, float),
     "stop_timeout_s": (int, float),
+    "catalog": str,
     "keymap": dict,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from core.catalog.document import Document, RawEntry, read_document
@@ -66,7 +67,7 @@ def _in_folder(folder: Path) -> list[Path]:
 
 def load(files: Files) -> Catalog:
     """Everything that holds; the site's entries override the built-in ones of the same id, field by field."""
-    builtin = [read_document(content, name, trusted=True) for name, content in files.builtin]
+    builtin = [_built_in(content, name) for name, content in files.builtin]
     site = [read_document(content, name) for name, content in files.site]
     merging = _Merging()
     merging.problems += files.problems
@@ -76,6 +77,12 @@ def load(files: Files) -> Catalog:
     merging.lay(site)
     names = tuple(document.file for document in (*builtin, *site))
     return Catalog(entries=merging.named_once(), problems=tuple(merging.problems), files=names)
+
+
+@lru_cache(maxsize=64)
+def _built_in(content: bytes, name: str) -> Document:
+    """Our own files don't change while the program runs, and are asked for again and again."""
+    return read_document(content, name, trusted=True)
 
 
 def check_file(path: Path) -> Catalog:
@@ -132,9 +139,9 @@ class _Merging:
         self.problems.append(Problem(file=document.file, line=raw.line, field=field, message=message))
 
     def named_once(self) -> tuple[Entry, ...]:
-        """The entries; of two with one name the later is left out, as names find models."""
+        """The entries; of two with one name the site's or the later is left out, as names find models."""
         names: dict[str, Entry] = {}
-        for entry in self._entries.values():
+        for entry in sorted(self._entries.values(), key=lambda entry: entry.catalog != BUILTIN):
             name = str(entry.values["name"])
             first = names.setdefault(name.casefold(), entry)
             if first is not entry:

@@ -117,9 +117,7 @@ class _Walk:
         try:
             value: object = SafeConstructor().construct_object(node)
         except (yaml.YAMLError, ValueError, OverflowError, LookupError, TypeError) as error:
-            raise self._fault(
-                line, f"{str(node.value)[:80]!r} is no value: {str(error).splitlines()[0][:120]}."
-            ) from error
+            raise self._fault(line, f"{str(node.value)[:80]!r} is no value that YAML knows.") from error
         return value.isoformat() if isinstance(value, date | datetime) else value
 
     def _fault(self, line: int, message: str, field: str = "") -> Unreadable:

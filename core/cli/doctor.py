@@ -40,7 +40,8 @@ async def _checked(yard: Modelyard, name: str) -> list[Finding]:
 
 
 def _own(yard: Modelyard) -> list[Finding]:
-    return [*(_tool(name, package) for name, package in _TOOLS.items()), _registry(yard)]
+    tools = (_tool(name, package) for name, package in _TOOLS.items())
+    return [*tools, _registry(yard), *(problem.as_finding() for problem in yard.catalog.problems)]
 
 
 def _tool(name: str, package: str) -> Finding:

@@ -8,6 +8,7 @@ import click
 
 from core.cli import ask
 from core.cli.command import command
+from core.catalog.copying import with_copy
 from core.cli.model_options import field_values, model_options
 from core.cli.views import model_fields
 from core.registry.values import ModelQuery, Ownership, Provider
@@ -87,13 +88,15 @@ async def show(yard: Modelyard, *, out: Output, model: str) -> None:
 
 @command("add")
 @click.argument("name")
+@click.option("--from", "source", metavar="MODEL", help="Begin with a copy of this model, such as a global one.")
 @model_options(leave_out=("name",))
-async def add(yard: Modelyard, *, out: Output, name: str, **options: object) -> None:
+async def add(yard: Modelyard, *, out: Output, name: str, source: str | None, **options: object) -> None:
     """Add a model to your registry.
 
     For one that is to be deployed, --path says where its file or folder lies, on --host or on this machine.
     """
-    added = await yard.registry.add_model({"name": name, **field_values(options)})
+    copied = await yard.catalog.copied(source) if source else {}
+    added = await yard.registry.add_model(with_copy(copied, {"name": name, **field_values(options)}))
     _show(out, added, None, said=f"Added {added.name} ({added.id}).")
 
 

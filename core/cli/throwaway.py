@@ -33,6 +33,7 @@ def throwaway_settings(*, models_dir: Path) -> Iterator[Settings]:
                 db_path=folder / "data" / "registry.db",
                 user_id="demo",
                 ephemeral=True,
+                catalog="none",
             )
         finally:
             shutil.rmtree(folder, ignore_errors=True)

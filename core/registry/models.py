@@ -20,6 +20,7 @@ from core.registry.records import Deployment, Model, Server
 from core.registry.values import ACTIVE
 
 _DUPLICATE = "There is a model of this name already."
+_COPY = "modelyard models add NAME --from MODEL"
 _NAMED = 5  # so many are named in a refusal
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -143,6 +144,7 @@ class ModelRecords(Store):
         for columns in ((Model.id, Model.name), (Model.model_id, Model.served_name)):
             condition = or_(*(col(column) == ref for column in columns))
             found = list(session.exec(select(Model).where(mine, condition)))
+            found = [model for model in found if not model.is_global] or found
             if len(found) == 1:
                 return found[0]
             if found:
@@ -163,7 +165,9 @@ class ModelRecords(Store):
         models = list({model.id: model for model in models}.values())
         if fixed := [model.name for model in models if model.is_global]:
             words = ("is a global model", "Add") if len(fixed) == 1 else ("are global models", "Leave them out, or add")
-            raise NotAllowed(f"{_some(fixed)} {words[0]} and can't be {verb}.", remedy=f"{words[1]} a personal one.")
+            raise NotAllowed(
+                f"{_some(fixed)} {words[0]} and can't be {verb}.", remedy=f"{words[1]} a personal one: {_COPY}"
+            )
         return models
 
     def _new_model(self, values: Mapping[str, Any]) -> Model:
