@@ -12,7 +12,6 @@ from typing import Any
 from core.errors import UsageError
 from core.private import check_folder, make_folder
 
-
 KEY_PLACES = ("auto", "keyring", "vault", "environment")
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from core.catalog.copying import with_copy
 from core.cli import ask
 from core.cli.command import command
-from core.catalog.copying import with_copy
 from core.cli.model_options import field_values, model_options
 from core.cli.views import model_fields
 from core.registry.values import ModelQuery, Ownership, Provider
