@@ -12,6 +12,7 @@ from core.events import EventBus
 from core.settings import Settings
 
 if TYPE_CHECKING:
+    from core.analytics.service import AnalyticsService
     from core.catalog.service import CatalogService
     from core.chat import ChatService
     from core.connections.service import ConnectionService
@@ -34,6 +35,7 @@ class Modelyard:
     deploys: DeployService
     chat: ChatService
     connections: ConnectionService
+    analytics: AnalyticsService
 
     @classmethod
     @asynccontextmanager
@@ -44,6 +46,8 @@ class Modelyard:
             ModelyardError: the registry or its folders can't be used.
         """
         await asyncio.to_thread(_import_parts)
+        from core.analytics.sampler import Sampler
+        from core.analytics.service import AnalyticsService
         from core.catalog.service import CatalogService
         from core.chat import ChatService
         from core.connections.service import ConnectionService
@@ -81,6 +85,7 @@ class Modelyard:
                 deploys=deploys,
                 chat=ChatService(registry, places),
                 connections=ConnectionService(registry, places),
+                analytics=AnalyticsService(registry, Sampler(registry, access)),
             )
         finally:
             await keys.close()
@@ -91,6 +96,7 @@ class Modelyard:
 
 def _import_parts() -> None:
     """Import the heavy parts off the loop's thread, so that a screen stays alive meanwhile."""
+    import core.analytics.service
     import core.catalog.service
     import core.chat
     import core.connections.service

@@ -70,6 +70,7 @@ async def live(app: App[None], settings: Settings, opener: Opener) -> None:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_watch(app, yard))
                 tasks.create_task(_forward(app, yard))
+                tasks.create_task(yard.analytics.watch())
     except ModelyardError as error:
         app.post_message(YardFailed(error))
 

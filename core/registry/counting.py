@@ -51,11 +51,10 @@ def add_reading(session: Session, told: Told) -> bool:
     gains = _gains(before, told.totals)
     if gains is None:  # restarted, and the registry has not heard of it: the start that it tells next is this one
         start, gains = "", dict(told.totals)
+    if gained := any(gains.values()):
+        _add(session, server, _span(seen, told), gains)
     session.merge(Reading(server_id=server.id, at=told.ended, start=start, totals=dict(told.totals)))
-    if not any(gains.values()):
-        return False
-    _add(session, server, _span(seen, told), gains)
-    return True
+    return gained
 
 
 def fold(session: Session, at: datetime) -> int:

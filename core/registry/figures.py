@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from sqlmodel import Session, col, select
 
 from core.events import RecordChanged
-from core.registry.base import Store
+from core.registry.base import Store, chunks
 from core.registry.calls import STOPPED
 from core.registry.counting import add_reading, fold
-from core.registry.records import Call, Counter, Reading
+from core.registry.records import Call, Counter, Model, Reading
 
 if TYPE_CHECKING:
     from core.registry.counting import Told
@@ -95,6 +95,17 @@ class Counted:
     first_token: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a model is called: `ref` is its record's id, `model_id` what a person reads (N1)."""
+
+    ref: str
+    name: str
+    model_id: str
+    provider: str
+    gone: bool = False
+
+
 class FigureRecords(Store):
     """Sums of calls and of what engines counted."""
 
@@ -106,7 +117,7 @@ class FigureRecords(Store):
             raw: Any = connection.connection.driver_connection
             raw.create_aggregate("collected", 1, _Collected)
             rows = connection.exec_driver_sql(_GROUPS, (self.user_id, _stored(since))).mappings()
-            return [CallGroup(**{**row, **_unpacked(row)}) for row in rows]
+            return [CallGroup(**_unpacked(dict(row))) for row in rows]
 
         return await self._db.read(work)
 
@@ -120,18 +131,33 @@ class FigureRecords(Store):
 
         return await self._db.read(work)
 
-    async def called_names(self, model_ids: Sequence[str]) -> dict[str, str]:
-        """The names of models whose records are gone, as their calls or their servers' counters knew them."""
+    async def first_call(self, model_id: str) -> datetime | None:
+        """When the user asked a model first."""
 
-        def work(session: Session) -> dict[str, str]:
-            tables: tuple[Any, ...] = (Counter, Call)
-            found = {}
-            for table in tables:
-                wanted = select(table.model_id, table.model_name).where(col(table.model_id).in_(model_ids)).distinct()
-                found.update(dict(session.exec(wanted).all()))
-            return found
+        def work(session: Session) -> datetime | None:
+            mine = (col(Call.user_id) == self.user_id, col(Call.model_id) == model_id)
+            return session.exec(select(Call.at).where(*mine).order_by(col(Call.at)).limit(1)).first()
 
-        return await self._db.read(work) if model_ids else {}
+        return await self._db.read(work)
+
+    async def names(self, model_ids: Collection[str]) -> dict[str, Named]:
+        """How models are called; those whose records are gone as their calls or counters knew them."""
+
+        def work(session: Session) -> dict[str, Named]:
+            found: dict[str, Named] = {}
+            for some in chunks(list(model_ids)):
+                for model in session.exec(select(Model).where(col(Model.id).in_(some))):
+                    found[model.id] = Named(model.id, model.name, model.model_id, model.provider)
+            gone = (model_id for model_id in model_ids if model_id not in found)
+            return {**found, **{model_id: self._gone(session, model_id) for model_id in gone}}
+
+        return await self._db.read(work)
+
+    def _gone(self, session: Session, model_id: str) -> Named:
+        mine = (col(Call.user_id) == self.user_id, col(Call.model_id) == model_id)
+        called = session.exec(select(Call.model_name).where(*mine).limit(1)).first()
+        counted = session.exec(select(Counter.model_name).where(col(Counter.model_id) == model_id).limit(1)).first()
+        return Named(model_id, called or counted or model_id, "", "", gone=True)
 
     async def counted(self, *, since: datetime | None = None, model_id: str | None = None) -> list[Counted]:
         """What engines counted in spans that end after `since`."""
@@ -139,7 +165,7 @@ class FigureRecords(Store):
         def work(session: Session) -> list[Counted]:
             arguments = (_stored(since), model_id or "", model_id or "")
             rows = session.connection().exec_driver_sql(_COUNTED, arguments)
-            return [_counted(*row) for row in rows]
+            return [_counted(row) for row in rows]
 
         return await self._db.read(work)
 
@@ -177,8 +203,8 @@ class _Collected:
         return self._values.tobytes()
 
 
-def _unpacked(row: Mapping[str, Any]) -> dict[str, array[float]]:
-    return {name: array("d", row[name] or b"") for name in ("latencies", "first_tokens")}
+def _unpacked(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, **{name: array("d", row[name] or b"") for name in ("latencies", "first_tokens")}}
 
 
 def _stored(at: datetime | None) -> str:
@@ -186,10 +212,10 @@ def _stored(at: datetime | None) -> str:
     return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def _counted(at: str, seconds: int, server_id: str, model_id: str, *figures: Any) -> Counted:  # noqa: ANN401 - as stored
+def _counted(row: Sequence[Any]) -> Counted:
+    at, *values, latency, first_token = row
     begin = datetime.fromisoformat(at).replace(tzinfo=UTC)
-    *numbers, latency, first_token = figures
-    return Counted(begin, seconds, server_id, model_id, *numbers, json.loads(latency), json.loads(first_token))
+    return Counted(*[begin, *values, json.loads(latency), json.loads(first_token)])
 
 
 def _in_slots(rows: Sequence[Any], edges: list[str]) -> dict[tuple[int, str, str], CallSlot]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from core.analytics.service import AnalyticsService
 from core.app import Modelyard
 from core.catalog.service import CatalogService
 from core.chat import ChatDone, ChatPiece
@@ -214,6 +215,16 @@ class FakeDeploys:
         await asyncio.Event().wait()
 
 
+class FakeSampler:
+    """Servers that count nothing."""
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def sample(self) -> int:
+        return 0
+
+
 class FakeChat:
     """Answers in pieces; after the first one it waits for the test."""
 
@@ -270,6 +281,7 @@ class Yard:
                 deploys=cast("Any", FakeDeploys(registry, self.bus, self.script)),
                 chat=cast("Any", FakeChat(self.script)),
                 connections=cast("Any", FakeConnections(registry)),
+                analytics=AnalyticsService(registry, cast("Any", FakeSampler())),
             )
         finally:
             await database.close()
