@@ -18,6 +18,7 @@ from core.text import clean_line
 from tui.bridge import CoreEvent, Opener, WatchFailed, YardFailed, YardOpened, live, open_yard
 from tui.endings import run_until_ended
 from tui.keys import bindings
+from tui.terminal import DrawsChanges
 from tui.theme import MODELYARD, plain_tones
 from tui.typeahead import HoldsKeys
 from tui.widgets.plain import TextField
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from core.settings import Settings
 
 _CLOSE_TIMEOUT_S = 5.0
-_FOR_LISTS = frozenset({"go", "help", "leave"})
+_FOR_LISTS = frozenset({"go", "help", "keys", "leave"})
 
 
 def _models() -> Screen[None]:
@@ -52,18 +53,24 @@ def _hosts() -> Screen[None]:
     return HostsScreen()
 
 
+def _heads() -> Screen[None]:
+    from tui.screens.heads import HeadsScreen
+
+    return HeadsScreen()
+
+
 def _actions() -> type[Provider]:
     from tui.palette import Actions
 
     return Actions
 
 
-class ModelyardApp(HoldsKeys):
+class ModelyardApp(HoldsKeys, DrawsChanges):
     """Modelyard on a terminal; `opener` gives the core (another one in tests)."""
 
     TITLE = "Modelyard"
     CSS_PATH: ClassVar = ["app.tcss", "screens/models.tcss"]  # the first screen's here: its own would be a second parse
-    MODES: ClassVar = {"models": _models, "servers": _servers, "hosts": _hosts}
+    MODES: ClassVar = {"models": _models, "servers": _servers, "hosts": _hosts, "heads": _heads}
     DEFAULT_MODE = "models"
     COMMANDS: ClassVar = {_actions}
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
@@ -176,15 +183,21 @@ class ModelyardApp(HoldsKeys):
     # Errors
 
     def guard(
-        self, work: Coroutine[object, object, object], *, group: str = "action", hold: bool = False
+        self,
+        work: Coroutine[object, object, object],
+        *,
+        group: str = "action",
+        hold: bool = False,
+        exclusive: bool = False,
     ) -> Worker[None]:
         """Run in a worker; whatever goes wrong is shown, and the program goes on.
 
-        `hold` for an action that may open a dialog: keys pressed meanwhile go there.
+        `hold` for an action that may open a dialog: keys pressed meanwhile go there. `exclusive` for work that
+        replaces what runs in its group.
         """
         if hold:
             self.hold_keys()
-        return self.run_worker(self._guarded(work, hold), group=group, exit_on_error=True)
+        return self.run_worker(self._guarded(work, hold), group=group, exclusive=exclusive, exit_on_error=True)
 
     async def _guarded(self, work: Coroutine[object, object, object], hold: bool) -> None:
         try:
@@ -211,6 +224,8 @@ class ModelyardApp(HoldsKeys):
         """In a dialog or a field, the letters and numbers belong there."""
         if action in _FOR_LISTS:
             return not (self.screen.is_modal or isinstance(self.focused, TextField))
+        if action == "redraw":
+            return not hasattr(self.screen, "action_clear")  # a chat's key
         return True
 
     async def action_leave(self) -> None:
@@ -229,6 +244,14 @@ class ModelyardApp(HoldsKeys):
         if not isinstance(self.screen, HelpDialog):
             self.hold_keys()
             self.push_screen(HelpDialog())
+
+    def action_keys(self) -> None:
+        """The API keys."""
+        from tui.modals.keys import KeysDialog
+
+        if self.yard is not None:
+            self.hold_keys()
+            self.push_screen(KeysDialog(self.yard))
 
     def action_command_palette(self) -> None:
         """Find an action by its name."""

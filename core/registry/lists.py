@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlmodel import Session
 
 from core.registry.base import Store
-from core.registry.search import count_models, model_ids, model_rows, place_of, regions_of, search_models
+from core.registry.search import count_models, model_names, model_rows, place_of, regions_of, search_models
 from core.registry.search_index import bring_up_to_date, is_behind
 from core.registry.values import ModelCounts, ModelPage, ModelQuery, ModelRow
 
@@ -39,9 +39,9 @@ class ModelLists(Store):
         """The index at which a model stands in the list; None when it is not in it."""
         return await self._listed(partial(place_of, query=query, user_id=self.user_id, model_id=model_id))
 
-    async def model_ids(self, query: ModelQuery, *, most: int) -> list[str]:
-        """The ids of the first `most` that match, in the order of the list."""
-        return await self._listed(partial(model_ids, query=query, user_id=self.user_id, most=most))
+    async def model_names(self, query: ModelQuery, *, most: int) -> dict[str, tuple[str, bool]]:
+        """By id, the name of each of the first `most` that match, and whether it is global; in the list's order."""
+        return await self._listed(partial(model_names, query=query, user_id=self.user_id, most=most))
 
     async def regions_in_use(self) -> list[str]:
         """The regions that models are in."""

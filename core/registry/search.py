@@ -14,6 +14,7 @@ from core.registry.records import Model, Server
 from core.registry.search_plan import PREFERRED, SORT_COLUMNS, Question, Test, Way, ids
 from core.registry.values import ModelCounts, ModelPage, ModelQuery, ModelRow, ModelSort
 
+_CHUNK = 500
 _NumberedRow = Sequence[Any]  # id, number, the sort column's value
 
 
@@ -44,9 +45,14 @@ def place_of(session: Session, query: ModelQuery, *, user_id: str, model_id: str
     return Pages(Question(session.connection(), query, user_id), None).place(model_id)
 
 
-def model_ids(session: Session, query: ModelQuery, *, user_id: str, most: int) -> list[str]:
-    """The ids of the first `most` that match."""
-    return Pages(Question(session.connection(), query, user_id), None).page(0, most)
+def model_names(session: Session, query: ModelQuery, *, user_id: str, most: int) -> dict[str, tuple[str, bool]]:
+    """By id, the name of each of the first `most` that match, and whether it is global."""
+    wanted = Pages(Question(session.connection(), query, user_id), None).page(0, most)
+    named: dict[str, tuple[str, bool]] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        some = select(Model.id, Model.name, Model.is_global).where(col(Model.id).in_(wanted[start : start + _CHUNK]))
+        named.update((ident, (name, is_global)) for ident, name, is_global in session.exec(some))
+    return {ident: named[ident] for ident in wanted if ident in named}
 
 
 def regions_of(session: Session) -> list[str]:

@@ -60,7 +60,9 @@ async def test_provider_menu_and_ownership_combine_with_search(yard: Yard) -> No
         await press(pilot, "p", "v", "enter")
         await until(pilot, lambda: "provider vllm" in screen_text(pilot))
         assert "gemma-3-12b-it" not in rows(pilot)
-        await press(pilot, "o", "o")
+        await press(pilot, "f")
+        await type_text(pilot, "owner global")
+        await press(pilot, "enter")
         await until(pilot, lambda: "owner global" in screen_text(pilot))
         assert rows(pilot) == []
         assert "Press Esc" in screen_text(pilot)
@@ -148,12 +150,12 @@ async def test_delete_asks_names_it_and_no_is_the_default(yard: Yard) -> None:
 async def test_archive_hides_and_restores(yard: Yard) -> None:
     async with session(yard) as pilot:
         await select(pilot, "bge-m3")
-        await press(pilot, "t")
+        await press(pilot, "z")
         await until(pilot, lambda: "bge-m3" not in rows(pilot))
-        await press(pilot, "T")
+        await press(pilot, "Z")
         await until(pilot, lambda: rows(pilot) == ["bge-m3"])
-        assert "t Restore" in screen_text(pilot)
-        await press(pilot, "t")
+        assert "z Restore" in screen_text(pilot)
+        await press(pilot, "z")
         await until(pilot, lambda: rows(pilot) == [])
 
 
@@ -193,16 +195,16 @@ async def test_registry_that_cannot_be_opened_says_why_and_retries(yard: Yard) -
 
 async def test_a_search_that_fails_is_said_and_can_be_tried_again(yard: Yard, monkeypatch: Any) -> None:
     async with session(yard) as pilot:
-        works = Registry.search
+        works = Registry.count_models
 
         async def fails(*_: Any, **__: Any) -> Any:
             raise ModelyardError("The registry is locked", remedy="Close the other program.")
 
-        monkeypatch.setattr(Registry, "search", fails)
+        monkeypatch.setattr(Registry, "count_models", fails)
         await press(pilot, "ctrl+r")
         await until(pilot, lambda: any("registry is locked" in toast for toast in toasts(pilot)))
         assert "qwen3-32b" in screen_text(pilot)
-        monkeypatch.setattr(Registry, "search", works)
+        monkeypatch.setattr(Registry, "count_models", works)
         await press(pilot, "ctrl+r")
         assert len(rows(pilot)) == 10
 

@@ -33,14 +33,15 @@ _KEPT_PAGES = 12
 _LOOK_AROUND = 3  # pages on each side of the cursor where a selected row that moved is looked for
 _TONES = ("dim", "good", "busy", "warn", "bad", "strong")
 _CURSOR = "▌"
+_MARK = "✓"
 
 
 @dataclass(frozen=True)
 class Chunk(Generic[RowT]):
-    """Rows from the offset that was asked for, of `count` rows there are."""
+    """Rows from the offset that was asked for, of `count` rows there are (None: as many as were known)."""
 
     rows: Sequence[RowT]
-    count: int
+    count: int | None
 
 
 class PagedList(ScrollView, Generic[RowT], can_focus=True):
@@ -69,6 +70,9 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
         super().__init__(id=id)
         self.count = 0
         self.cursor = 0
+        self.marked: dict[str, object] = {}  # by id, whatever a subclass keeps of the row
+        self.sorted_by: tuple[str, bool] = ("", False)  # a column's title, and whether the order is reversed
+        self._version = 0
         self._pages: OrderedDict[int, Sequence[RowT]] = OrderedDict()
         self._asked: set[int] = set()
         self._drawn: dict[int, tuple[object, ...]] = {}
@@ -124,7 +128,7 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
         for number in numbers:
             if number == 0 or number * PAGE < max(count, 1):
                 chunk = await self.fetch(number * PAGE, PAGE)
-                pages[number], count = chunk.rows, chunk.count
+                pages[number], count = chunk.rows, count if chunk.count is None else chunk.count
         return count
 
     def _around(self, count: int, have: dict[int, Sequence[RowT]]) -> list[int]:
@@ -142,6 +146,7 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
     def _take(self, pages: dict[int, Sequence[RowT]], count: int, cursor: int) -> None:
         height_before = self.cursor - self.scroll_offset.y
         moved = cursor != self.cursor
+        self._version += 1
         self._pages = OrderedDict(sorted(pages.items()))
         self._asked.clear()
         self.count = count
@@ -164,10 +169,13 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
             self.run_worker(self._fetch_page(page), group="pages")
 
     async def _fetch_page(self, page: int) -> None:
+        version = self._version
         try:
             chunk = await self.fetch(page * PAGE, PAGE)
         except ModelyardError as error:
             self.post_message(self.Failed(error))
+            return
+        if version != self._version:  # a page of what was shown before
             return
         self._asked.discard(page)
         self._pages[page] = chunk.rows
@@ -204,9 +212,10 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
     def _look(self, y: int) -> tuple[object, ...]:
         index = self.scroll_offset.y + y - 1
         if y == 0 or index >= self.count:
-            return (y == 0, self.count == 0, self._said, self.size.width)
+            return (y == 0, self.count == 0, self._said, self.sorted_by, self.size.width)
         row = self.row_at(index)
-        return (index == self.cursor, self.has_focus, None if row is None else self.cells(row), self.size.width)
+        cells = () if row is None else (self.row_id(row) in self.marked, self.cells(row))
+        return (index == self.cursor, self.has_focus, cells, self.size.width)
 
     def render_line(self, y: int) -> Strip:
         """Header first, then rows; what stands for a page on its way is an ellipsis."""
@@ -223,8 +232,12 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
     def _header(self) -> Strip:
         style = self.rich_style + self.get_component_rich_style("list--header", partial=True)
         room = widths(self.COLUMNS, self.size.width - 2)
-        texts = [fit(c.title, w, right=c.right) for c, w in zip(self.COLUMNS, room, strict=True) if w]
+        texts = [fit(self._title(c), w, right=c.right) for c, w in zip(self.COLUMNS, room, strict=True) if w]
         return self._strip([Segment("  " + (" " * GAP).join(texts), style)], style)
+
+    def _title(self, column: Column) -> str:
+        title, reverse = self.sorted_by
+        return column.title if column.title != title else f"{title}{'▼' if reverse else '▲'}"
 
     def _message(self, y: int) -> Strip:
         text, tone = self._said
@@ -238,7 +251,8 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
         row = self.row_at(index)
         base = self._row_style(index)
         mark = _CURSOR if index == self.cursor else " "
-        segments = [Segment(mark + " ", base + self._tone("strong") if mark != " " else base)]
+        check = _MARK if row is not None and self.row_id(row) in self.marked else " "
+        segments = [Segment(mark + check, base + self._tone("strong") if mark + check != "  " else base)]
         if row is None:
             self._want(index // PAGE)
             return self._strip([*segments, Segment("…", base)], base)
