@@ -86,6 +86,18 @@ class KeyStore:
         Raises:
             InvalidInput: by field. KeysLocked: the vault is. NotAllowed: keys come from the environment only.
         """
+        self.check(name, value)
+        remember(value)
+        await (await self._keeper_to_change(name)).set(name, value)
+        self._publish(name, "edited")
+
+    @staticmethod
+    def check(name: str, value: str) -> None:
+        """See whether a key can be kept under this name.
+
+        Raises:
+            InvalidInput: by field.
+        """
         problems: dict[str, str] = {}
         for check, given in ((check_name, name), (check_value, value)):
             try:
@@ -94,9 +106,6 @@ class KeyStore:
                 problems |= error.fields
         if problems:
             raise InvalidInput(problems)
-        remember(value)
-        await (await self._keeper_to_change(name)).set(name, value)
-        self._publish(name, "edited")
 
     async def remove(self, name: str) -> None:
         """Forget a key; records that refer to it stay.
