@@ -12,7 +12,7 @@ from core.text import clean_line
 
 TEXT_LIMIT = 1024
 OBJECT_LIMIT = 65536  # characters of JSON
-_KEY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_KEY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]{0,63}")
 _KEY_ITSELF = re.compile(
     r"(sk|pk|rk|hf|gsk|xai|nvapi|r8|glpat|ghp|pplx|tgp)[-_][A-Za-z0-9_-]{16,}|AIza[\w-]{30,}|eyJ[\w-]{20,}\."
 )
@@ -77,7 +77,7 @@ def check_key_name(value: object) -> str:
     if looks_secret(str(value)):
         return "This looks like the key itself: store it with modelyard keys set NAME, and give the name."
     fine = _KEY_NAME.fullmatch(str(value))
-    return "" if fine else "A name of up to 64 letters, digits, dots, dashes and underscores."
+    return "" if fine else "A name of up to 64 letters and digits, with _ . @ : - between."
 
 
 def looks_secret(text: str) -> bool:

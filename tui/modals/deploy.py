@@ -54,7 +54,7 @@ class DeployDialog(Dialog[None]):
             yield Plain(id="deploy-step")
         with ContentSwitcher(initial="options", id="steps"):
             with VerticalScroll(id="options", classes="fields", can_focus=False):
-                yield OptionsForm(self._model)
+                yield OptionsForm(self._model, self._yard.hosts)
             with VerticalScroll(id="plan", classes="fields"):
                 yield Flow(id="plan-text")
             with Vertical(id="progress"):

@@ -11,16 +11,21 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Input, Select
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, ModelyardError
 from core.registry.values import DeployOptions, EngineName, RuntimeName
 from core.text import clean_line
+from tui.show import size
 from tui.widgets.fields import Choice, Field, Toggle
+from tui.widgets.picker import Marks, Option
 from tui.widgets.plain import TextField
 
 if TYPE_CHECKING:
+    from core.hosts.service import HostService
+    from core.hosts.values import Gpu
     from core.registry.records import Model
 
 _AUTO = ""
+_GPUS = "Enter: mark those to use"
 _ENGINES = [("automatic", _AUTO), ("vLLM", EngineName.VLLM.value), ("llama.cpp", EngineName.LLAMACPP.value)]
 _RUNTIMES = [("automatic", _AUTO), ("container", RuntimeName.DOCKER.value), ("process", RuntimeName.PROCESS.value)]
 _DTYPES = [(name, name) for name in ("auto", "float16", "bfloat16", "float32")]
@@ -36,9 +41,11 @@ _ONLY_FOR = {
 class OptionsForm(Vertical):
     """Reads and checks what was chosen; the dry run checks the rest."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, hosts: HostService) -> None:
         super().__init__()
         self._model = model
+        self._hosts = hosts
+        self._gpus_of = ""
 
     def compose(self) -> ComposeResult:
         yield Field("host", "Host", Choice([("…", "")], ""), hint="Where it will run")
@@ -51,7 +58,7 @@ class OptionsForm(Vertical):
         yield Field("dtype", "Data type", Choice(_DTYPES, "auto"), hint="auto: as in the files")
         yield Field("trust_remote_code", "Trust remote code", Toggle(), hint="Runs the model's own code")
         yield Field("parallel", "Parallel slots", TextField(), kind="int", hint="Requests at once")
-        yield Field("gpus", "GPUs", TextField(), hint="UUIDs; empty: chosen")
+        yield Field("gpus", "GPUs", Marks("GPUs of the host", self._gpus, nothing="chosen for you"), hint=_GPUS)
         yield Field("port", "Port", TextField(), kind="int", hint="Empty: a free one")
         yield Field("runtime", "Runs as", Choice(_RUNTIMES, _AUTO), hint="A container if possible")
         yield Field("image", "Image", TextField(), hint="Empty: the engine's own")
@@ -66,6 +73,30 @@ class OptionsForm(Vertical):
             choice.set_options([(Content(clean_line(name)), name) for name in hosts])
             choice.value = default if default in hosts else hosts[0]
         self._show_for_engine()
+
+    async def _gpus(self) -> Sequence[Option]:
+        """The host's GPUs, as it has them now.
+
+        Raises:
+            ModelyardError: it has none, or can't be asked.
+        """
+        host = str(self._field("host").value)
+        overview = await self._hosts.overview(host)
+        if not overview.gpus:
+            raise ModelyardError(
+                f"No GPU of {clean_line(host)} can be chosen.",
+                cause=overview.problem or "None was seen there.",
+                remedy=overview.remedy or "Leave the field as it is: the dry run says what the host has.",
+            )
+        return [_gpu(gpu) for gpu in overview.gpus]
+
+    @on(Select.Changed, "#field-host Choice")
+    def _host_changed(self) -> None:
+        """Another host has other GPUs."""
+        host, field = str(self._field("host").value), self._field("gpus")
+        if self._gpus_of not in {"", host} and field.value:
+            field.put("")
+        self._gpus_of = host
 
     def _field(self, name: str) -> Field:
         return self.query_one(f"#field-{name}", Field)
@@ -108,6 +139,11 @@ class OptionsForm(Vertical):
         if wrong:
             wrong[0].control.focus()
         return [f"{name}: {text}" for name, text in problems.items() if name not in fields]
+
+
+def _gpu(gpu: Gpu) -> Option:
+    free = f"{size(gpu.memory_free)} free of {size(gpu.memory_total)}"
+    return Option(gpu.uuid, f"{gpu.index} {gpu.name.removeprefix('NVIDIA ')}", free)
 
 
 def _check(name: str, value: object) -> str:
