@@ -19,6 +19,7 @@ TREE: dict[str, Entry] = {
             "list": ("List and search models", "core.cli.models:list_models"),
             "show": ("Show everything about a model", "core.cli.models:show"),
             "add": ("Add a model", "core.cli.models:add"),
+            "add-training": ("Add what a training job left, and deploy it", "core.cli.training:add_training"),
             "edit": ("Change some fields of a model", "core.cli.models:edit"),
             "delete": ("Delete a model's record; files stay", "core.cli.models:delete"),
             "archive": ("Hide a model and keep its record", "core.cli.models:archive"),
@@ -105,6 +106,13 @@ TREE: dict[str, Entry] = {
             "show": ("Show a conversation, as Markdown or JSON", "core.cli.conversations:show"),
             "delete": ("Forget a conversation", "core.cli.conversations:delete"),
             "rate": ("Rate an answer from 1 to 5", "core.cli.conversations:rate"),
+        },
+    ),
+    "analytics": (
+        "How much models are used, how well they answer, and how fast",
+        {
+            "show": ("Show requests, success, tokens, times and ratings", "core.cli.analytics:show"),
+            "export": ("Write the figures as CSV or JSON", "core.cli.analytics:export"),
         },
     ),
     "doctor": ("Check this machine and the hosts, and say what to do", "core.cli.doctor:doctor"),

@@ -10,9 +10,6 @@ from core.errors import InvalidInput
 from core.registry.base import Store, get
 from core.registry.records import Call
 
-STOPPED = "stopped"  # `Call.error` of an answer that the user stopped: no failure of the model
-
-
 class CallRecords(Store):
     """Calls and their ratings (N3)."""
 

@@ -14,30 +14,27 @@ from sqlmodel import Session, col, select
 
 from core.events import RecordChanged
 from core.registry.base import Store, chunks
-from core.registry.calls import STOPPED
 from core.registry.counting import add_reading, fold
 from core.registry.records import Call, Counter, Model, Reading
 
 if TYPE_CHECKING:
     from core.registry.counting import Told
 
-_FAILED = f"NOT ok AND error <> '{STOPPED}'"
-_ANSWERED = "ok AND error = ''"
-_GROUPS = f"""
-SELECT model_id, server_id, kind, count(*) calls, sum({_FAILED}) failures,
+_GROUPS = """
+SELECT model_id, server_id, kind, count(*) calls, sum(NOT ok) failures,
        sum(prompt_tokens) prompt_tokens, sum(completion_tokens) completion_tokens,
        count(rating) ratings, ifnull(sum(rating), 0) rating_sum,
        ifnull(sum(completion_tokens - 1) FILTER (WHERE completion_tokens > 1 AND first_token_s IS NOT NULL), 0) written,
        ifnull(sum(seconds - first_token_s) FILTER (WHERE completion_tokens > 1), 0.0) writing_s,
-       collected(seconds) FILTER (WHERE {_ANSWERED}) latencies,
-       collected(first_token_s) FILTER (WHERE {_ANSWERED} AND first_token_s IS NOT NULL) first_tokens
+       collected(seconds) FILTER (WHERE ok) latencies,
+       collected(first_token_s) FILTER (WHERE ok AND first_token_s IS NOT NULL) first_tokens
 FROM calls WHERE user_id = ? AND at >= ?
 GROUP BY model_id, server_id, kind
-"""  # noqa: S608 - our own words
-_POINTS = f"""
-SELECT at, server_id, kind, {_FAILED}, {_ANSWERED}, seconds, prompt_tokens, completion_tokens
+"""
+_POINTS = """
+SELECT at, server_id, kind, ok, seconds, prompt_tokens, completion_tokens
 FROM calls WHERE user_id = ? AND model_id = ? AND at >= ?
-"""  # noqa: S608 - our own words
+"""
 _COUNTED = """
 SELECT at, seconds, server_id, model_id, requests, failures, prompt_tokens, generation_tokens, generation_seconds,
        latency, first_token
@@ -220,13 +217,13 @@ def _counted(row: Sequence[Any]) -> Counted:
 
 def _in_slots(rows: Sequence[Any], edges: list[str]) -> dict[tuple[int, str, str], CallSlot]:
     slots: dict[tuple[int, str, str], CallSlot] = {}
-    for at, server_id, kind, failed, answered, seconds, tokens_in, tokens_out in rows:
+    for at, server_id, kind, ok, seconds, tokens_in, tokens_out in rows:
         key = (bisect_right(edges, at) - 1, server_id, kind)
         slot = slots.get(key) or slots.setdefault(key, CallSlot())
         slot.calls += 1
-        slot.failures += failed
+        slot.failures += not ok
         slot.prompt_tokens += tokens_in
         slot.completion_tokens += tokens_out
-        if answered:
+        if ok:
             slot.latencies.append(seconds)
     return slots

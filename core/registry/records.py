@@ -200,7 +200,7 @@ class Conversation(SQLModel, table=True):
 
 # The analytics read this index alone, in the order in which they group.
 CALL_FIGURES = (
-    *("user_id", "model_id", "server_id", "kind", "ok", "error", "seconds", "first_token_s", "at"),
+    *("user_id", "model_id", "server_id", "kind", "ok", "seconds", "first_token_s", "at"),
     *("prompt_tokens", "completion_tokens", "rating"),
 )
 

@@ -25,7 +25,6 @@ from core.analytics.values import By, Period, begin, parse_since
 from core.db import Database
 from core.errors import InvalidInput
 from core.events import EventBus, now
-from core.registry.calls import STOPPED
 from core.registry.counting import Told, floor
 from core.registry.records import Call, Counter, Server
 from core.registry.store import Registry
@@ -84,7 +83,6 @@ _CALLS = st.fixed_dictionaries(
         "server": st.sampled_from(["", "s", "t"]),
         "kind": st.sampled_from(["chat", "test"]),
         "ok": st.booleans(),
-        "error": st.sampled_from(["", "timeout", STOPPED]),
         "prompt_tokens": st.integers(0, 5000),
         "completion_tokens": st.integers(0, 5000),
         "first_token_s": st.none() | st.floats(0, 1),
@@ -139,11 +137,11 @@ def _plainly(calls: list[Call]) -> dict[str, tuple[object, ...]]:
 
 def _plain(calls: list[Call]) -> tuple[object, ...]:
     def failed(some: list[Call]) -> int:
-        return len([one for one in some if not one.ok and one.error != STOPPED])
+        return len([one for one in some if not one.ok])
 
     chats = [one for one in calls if one.kind == "chat"]
     tests = [one for one in calls if one.kind == "test"]
-    good = [one for one in chats if one.ok and not one.error]
+    good = [one for one in chats if one.ok]
     firsts = [one.first_token_s for one in good if one.first_token_s is not None]
     timed = [one for one in chats if one.completion_tokens > 1 and one.first_token_s is not None]
     seconds = sum(one.seconds - (one.first_token_s or 0) for one in timed)
@@ -164,12 +162,6 @@ async def test_tests_are_apart_unless_they_are_asked_for(registry: Registry) -> 
     assert (row.all.requests, row.all.success_rate, row.tests, row.tests_failed) == (1, 1.0, 1, 1)
     (row,) = (await service.report(with_tests=True)).rows
     assert (row.all.requests, row.all.success_rate, row.tests, row.tests_failed) == (2, 0.5, 1, 1)
-
-
-async def test_a_stopped_answer_is_no_failure(registry: Registry) -> None:
-    await add(registry, call(ok=False, error=STOPPED, seconds=99.0), call(seconds=2.0))
-    (row,) = (await AnalyticsService(registry, SAMPLER).report()).rows
-    assert (row.all.requests, row.all.success_rate, row.all.latency_p50) == (2, 1.0, 2.0)
 
 
 async def test_a_request_that_both_sources_saw_counts_once(registry: Registry) -> None:

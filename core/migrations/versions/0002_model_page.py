@@ -7,7 +7,7 @@ revision = "0002"
 down_revision = "0001"
 
 CALL_FIGURES = (
-    *("user_id", "model_id", "server_id", "kind", "ok", "error", "seconds", "first_token_s", "at"),
+    *("user_id", "model_id", "server_id", "kind", "ok", "seconds", "first_token_s", "at"),
     *("prompt_tokens", "completion_tokens", "rating"),
 )
 
