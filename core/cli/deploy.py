@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from core.app import Modelyard
     from core.cli.output import Output
     from core.deploy.values import Plan
-    from core.registry.records import Deployment, Server
+    from core.registry.records import Deployment, Model, Server
 
 _REFUSED = 3
 
@@ -125,7 +125,14 @@ async def deploy(
 ) -> None:
     """Deploy a model: dry run, then start, then follow until it answers; prints the server's URL."""
     known = await yard.registry.get_model(model)
-    made = await yard.deploys.plan(known.id, host or known.host, chosen(options))
+    await deploy_known(yard, out, known, host or known.host, options, yes=yes, wait=wait)
+
+
+async def deploy_known(
+    yard: Modelyard, out: Output, known: Model, host: str, options: dict[str, object], *, yes: bool, wait: bool
+) -> None:
+    """Plan, ask, deploy and follow; prints the server's URL."""
+    made = await yard.deploys.plan(known.id, host, chosen(options))
     confirmed = await _consent(out, made, yes=yes)
     await render(out, yard.deploys.deploy(made, confirmed=confirmed, wait=wait))
     server = (await yard.registry.servers(model_id=known.id, host_id=(await yard.registry.get_host(made.host)).id))[0]

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from core.registry.records import Model, Server
 
 
+ADAPTER_ALONE = "It is an adapter alone; merge it into its base model first."
+
+
 def actions(model: Model, server: Server | None, *, user_id: str) -> list[Action]:
     """Every action of a model's card, allowed or with the reason."""
     status = ServerStatus(server.status) if server else None
@@ -39,6 +42,8 @@ def _no_deploy(model: Model, status: ServerStatus | None) -> str:
         return f"{model.provider} serves it itself."
     if model.archived_at is not None:
         return "It is archived."
+    if model.extra.get("adapter"):
+        return ADAPTER_ALONE
     return f"It is {status} already." if status in ACTIVE else ""
 
 

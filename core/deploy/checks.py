@@ -63,6 +63,8 @@ def record(seen: Survey, *, replace: bool) -> Iterator[Finding]:
             f"{model.provider} serves {model.name} itself.",
             "Models of provider vllm, llamacpp, ollama or local can be deployed.",
         )
+    elif model.extra.get("adapter"):
+        yield error("record", f"{model.name} holds an adapter alone.", "Merge it into its base model, and add that.")
     active = [server for server in seen.servers if server.status in ACTIVE]
     if active and not replace:
         yield error(
