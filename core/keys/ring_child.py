@@ -7,14 +7,17 @@ else the keyring library would find. A locked collection is not unlocked: that w
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import Protocol
 
 SERVICE = "modelyard"
+_PR_SET_PDEATHSIG = 1
 _NAMES = ".names"  # the entry that lists the others: keyrings can't be asked for it
 _PLAIN = ("null", "fail", "chainer", "plaintext", "keyrings.alt", "cryptfile")
 
@@ -104,6 +107,7 @@ def _keep_names(ring: _Keyring, added: set[str], removed: set[str]) -> bool:
 
 def main() -> None:
     """Answer until standard input ends; what libraries print goes to standard error."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # also when it hangs: it never outlives the program
     out, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from core.errors import InvalidInput
+from core.registry.checks import check_key_name
 
 # The provider's key by our name, and the variables that its own tools read.
 ALIASES = {
@@ -15,7 +15,6 @@ ALIASES = {
     "google": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
     "huggingface": ("HF_TOKEN",),
 }
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]{0,63}")
 _LONGEST = 16_384  # characters
 
 
@@ -74,8 +73,8 @@ def check_name(name: str) -> str:
     Raises:
         InvalidInput: it can't.
     """
-    if not _NAME.fullmatch(name):
-        raise InvalidInput({"name": "1 to 64 letters, digits and _ - . : @, beginning with a letter, digit or _."})
+    if problem := check_key_name(name):
+        raise InvalidInput({"name": problem})
     return name
 
 

@@ -148,7 +148,7 @@ async def test_wrong_values_are_told_beside_their_fields(keyed_yard: Yard) -> No
         await _on(pilot, KeyForm)
         await type_text(pilot, "a name")
         await press(pilot, "ctrl+s")
-        await _says(pilot, "✗ 1 to 64 letters")
+        await _says(pilot, "✗ A name of up to")
         assert "✗ Empty." in screen_text(pilot)
         assert isinstance(pilot.app.screen, KeyForm)
 
