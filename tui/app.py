@@ -53,6 +53,12 @@ def _hosts() -> Screen[None]:
     return HostsScreen()
 
 
+def _analytics() -> Screen[None]:
+    from tui.screens.analytics import AnalyticsScreen
+
+    return AnalyticsScreen()
+
+
 def _heads() -> Screen[None]:
     from tui.screens.heads import HeadsScreen
 
@@ -70,7 +76,13 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
 
     TITLE = "Modelyard"
     CSS_PATH: ClassVar = ["app.tcss", "screens/models.tcss"]  # the first screen's here: its own would be a second parse
-    MODES: ClassVar = {"models": _models, "servers": _servers, "hosts": _hosts, "heads": _heads}
+    MODES: ClassVar = {
+        "models": _models,
+        "servers": _servers,
+        "hosts": _hosts,
+        "analytics": _analytics,
+        "heads": _heads,
+    }
     DEFAULT_MODE = "models"
     COMMANDS: ClassVar = {_actions}
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
@@ -225,7 +237,7 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
         if action in _FOR_LISTS:
             return not (self.screen.is_modal or isinstance(self.focused, TextField))
         if action == "redraw":
-            return not hasattr(self.screen, "action_clear")  # a chat's key
+            return not (self.screen.is_modal and hasattr(self.screen, "action_clear"))  # a chat's key
         return True
 
     async def action_leave(self) -> None:

@@ -28,7 +28,8 @@ class Span:
 class Brush:
     """Collects cells to write, and says what to send for them."""
 
-    def __init__(self, *, erases: bool) -> None:
+    def __init__(self, columns: int, *, erases: bool) -> None:
+        self._columns = columns
         self._erases = erases
         self._spans: list[Span] = []
         self._fixed: list[Span] = []
@@ -44,7 +45,8 @@ class Brush:
 
     def finish(self) -> str:
         """Everything, from the plain look to the plain look."""
-        return min((_painted([*self._fixed, *spans]) for spans in (self._spans, _by_look(self._spans))), key=len)
+        orders = (self._spans, _by_look(self._spans))
+        return min((_painted([*self._fixed, *spans], self._columns) for spans in orders), key=len)
 
 
 def is_odd(cell: Cell) -> bool:
@@ -97,7 +99,7 @@ def _by_look(spans: Iterable[Span]) -> list[Span]:
     return [span for group in groups.values() for span in group]
 
 
-def _painted(spans: Iterable[Span]) -> str:
+def _painted(spans: Iterable[Span], columns: int) -> str:
     sent: list[str] = []
     pen, x, y = PLAIN, -2, -2
     for span in spans:
@@ -108,6 +110,7 @@ def _painted(spans: Iterable[Span]) -> str:
             pen = span.look
         sent.append(span.text)
         x, y = span.x + span.width, span.y
+        x = x if x < columns else -2  # at the margin a terminal's cursor stays on the last column
     if pen is not PLAIN:
         sent.append(switch(pen, PLAIN))
     return "".join(sent)
@@ -116,8 +119,6 @@ def _painted(spans: Iterable[Span]) -> str:
 def _move(x: int, y: int, from_x: int, from_y: int) -> str:
     if y == from_y:
         return f"\x1b[{x + 1}G"
-    if x == from_x and y == from_y + 1:
-        return "\x1b[B"
-    if not x:
-        return "\r\n" if y == from_y + 1 else f"\x1b[{y + 1}H"
-    return f"\x1b[{y + 1};{x + 1}H"
+    if y == from_y + 1 and x in {0, from_x, from_x - 1}:
+        return {0: "\r\n", from_x: "\x1b[B", from_x - 1: "\x1b[B\b"}[x]
+    return f"\x1b[{y + 1};{x + 1}H" if x else f"\x1b[{y + 1}H"

@@ -62,7 +62,7 @@ class Frame:
 
     def changes(self) -> str:
         """What makes the terminal show what is wanted, "" when it does; it counts as written."""
-        brush = Brush(erases=self._erases)
+        brush = Brush(self.size[0], erases=self._erases)
         for y in sorted(self._changed):
             shown, wanted = self._shown[y], self._wanted[y]
             if shown != wanted:

@@ -22,7 +22,7 @@ Empty().run()
 """
 EMPTY = ((sys.executable, "-c", _EMPTY), "ready to be seen")
 OURS = ((sys.executable, "-m", "tui"), "Models")
-FILLED = ((sys.executable, "-m", "tui"), "model 000")
+FILLED = ((sys.executable, "-m", "tui"), "0000 model")
 KEYS = {"down": "j", "up": "k", "search": "/", "escape": "\x1b", "hosts": "3", "models": "1", "help": "?"}
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--idle", type=float, default=5.0, help="seconds of watching an idle screen")
     chosen = parser.parse_args()
     with own_environment() as env:
-        _fill(env, chosen.models)
+        fill(env, chosen.models)
         programs = {"empty Textual app": EMPTY, "screens": OURS, "screens with rows": FILLED}
         first = {name: partial(_first_frame_ms, *program, env=env) for name, program in programs.items()}
         show(
@@ -45,7 +45,7 @@ def main() -> None:
         )
 
 
-def _fill(env: Mapping[str, str], count: int) -> None:
+def fill(env: Mapping[str, str], count: int) -> None:
     """A registry with rows, made through the registry itself."""
     script = (
         "import asyncio\n"
@@ -53,7 +53,7 @@ def _fill(env: Mapping[str, str], count: int) -> None:
         "async def fill():\n"
         "    async with Modelyard.open(Settings.load()) as yard:\n"
         f"        for number in range({count}):\n"
-        "            values = {'name': f'model {number:03}', 'provider': 'vllm', 'model_id': 'org/m'}\n"
+        "            values = {'name': f'{number:04} model', 'provider': 'vllm', 'model_id': 'org/m'}\n"
         "            await yard.registry.add_model(values)\n"
         "asyncio.run(fill())\n"
     )

@@ -75,6 +75,10 @@ class Recorded:
         os.write(self._fd, keys.encode())
         return self.now
 
+    def wait(self, seconds: float) -> None:
+        """Read nothing for so long, as a line that is too slow."""
+        time.sleep(seconds)
+
     def watch(self, seconds: float) -> bytes:
         """Read for so long; what came in that time."""
         until, first = self.now + seconds, len(self.chunks)
@@ -106,13 +110,22 @@ class Recorded:
                     return at
         raise TimeoutError(f"{self.argv} did not show {text!r} in {limit} s")
 
-    def frames(self) -> list[tuple[float, str]]:
-        """Every whole frame so far: when it was complete, and its text."""
+    def send(self, signum: int) -> None:
+        """A signal to the program."""
+        os.kill(self._pid, signum)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Another size of the terminal; what comes from now on is for that one."""
+        self.columns, self.rows = columns, rows
+        termios.tcsetwinsize(self._fd, (rows, columns))
+
+    def frames(self, *, first: int = 0) -> list[tuple[float, str]]:
+        """Every whole frame that a terminal would show that is empty before chunk `first`: when, and its text."""
         screen = pyte.Screen(self.columns, self.rows)
         stream = pyte.ByteStream(screen)
         frames: list[tuple[float, str]] = []
         amid = False
-        for at, data in self.chunks:
+        for at, data in self.chunks[first:]:
             stream.feed(_FOREIGN_TO_PYTE.sub(b"", data))
             amid = data.rfind(_BEGIN) > data.rfind(_END) if _BEGIN in data or _END in data else amid
             if not amid:

@@ -188,7 +188,7 @@ def test_a_changed_letter_costs_its_place_and_itself() -> None:
     for text in ("a" * COLUMNS, "a" * 5 + "b" + "a" * (COLUMNS - 6)):
         frame.take(whole([Strip([Segment(text)])] * ROWS))
         sent = frame.changes()
-    assert sent == "\x1b[1;6Hb\x1b[2;6Hb"
+    assert sent == "\x1b[1;6Hb\x1b[B\bb"
 
 
 def test_after_forgetting_and_after_a_resize_everything_is_sent() -> None:

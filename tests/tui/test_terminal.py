@@ -1,0 +1,89 @@
+"""The program on a real pseudo-terminal: few bytes for each key, and everything again when that is needed (X9)."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.bench.measure import own_environment
+from tests.bench.screens import FILLED, fill
+from tests.bench.terminal import Recorded
+
+_MODELS = 60
+
+
+@pytest.fixture(scope="module")
+def program() -> Iterator[Recorded]:
+    """The screens over sixty models, the list shown."""
+    with own_environment() as env:
+        fill(env, _MODELS)
+        with Recorded(FILLED[0], env) as program:
+            program.until_shown(FILLED[1])
+            program.until_quiet()
+            yield program
+
+
+def _after(program: Recorded, keys: str) -> bytes:
+    before = len(program.chunks)
+    program.press(keys)
+    program.until_quiet(silence=0.25)
+    return b"".join(data for _, data in program.chunks[before:])
+
+
+def _is_whole(program: Recorded, first: int) -> bool:
+    """Whether what came since then shows the same on an empty terminal."""
+    return program.frames(first=first)[-1][1] == program.frames()[-1][1]
+
+
+def test_moving_the_cursor_costs_less_than_two_kilobytes(program: Recorded) -> None:
+    for key in ("j", "j", "k"):
+        sent = _after(program, key)
+        assert 0 < len(sent) < 2000
+        assert b"\xe2\x96\x8c" in sent
+
+
+def test_a_key_writes_the_whole_screen_again(program: Recorded) -> None:
+    first = len(program.chunks)
+    assert len(_after(program, "\x0c")) > 2000
+    assert _is_whole(program, first)
+
+
+def test_another_size_and_the_same_again_are_drawn_whole(program: Recorded) -> None:
+    for size in ((80, 24), (120, 40)):
+        first = len(program.chunks)
+        program.resize(*size)
+        program.until_quiet()
+        lines = program.frames(first=first)[-1][1].split("\n")
+        assert "Modelyard" in lines[0]
+        assert "0000 model" in "".join(lines)
+        assert "Help" in lines[-1]
+
+
+def test_after_a_stop_everything_is_written_again(program: Recorded) -> None:
+    program.send(signal.SIGTSTP)
+    program.until_quiet()
+    first = len(program.chunks)
+    program.send(signal.SIGCONT)
+    program.until_quiet()
+    assert _is_whole(program, first)
+
+
+def test_a_line_that_takes_nothing_gets_the_last_frame_and_not_all_of_them(program: Recorded) -> None:
+    """Nothing is read for as long as it takes the program to act on fifty keys; it is not held up by that."""
+    _after(program, "g")
+    before = len(program.chunks)
+    for _ in range(_MODELS - 1):
+        program.press("j")
+        program.wait(0.03)
+    program.until_quiet()
+    shown = program.frames()[-1][1]
+    assert f"▌ 00{_MODELS - 1} model" in shown
+    sent = sum(len(data) for _, data in program.chunks[before:])
+    assert sent < 16_000, "the terminal's buffer, and a frame or two"
+
+
+def test_opening_and_leaving_the_search_costs_little(program: Recorded) -> None:
+    for key in ("/", "m", "\x7f", "\x1b"):
+        assert 0 < len(_after(program, key)) < 2000
