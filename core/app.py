@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from core.chat import ChatService
     from core.connections.service import ConnectionService
     from core.deploy.service import DeployService
+    from core.exchange.service import ExchangeService
     from core.hosts.service import HostService
     from core.keys.store import KeyStore
     from core.registry.store import Registry
@@ -36,6 +37,7 @@ class Modelyard:
     chat: ChatService
     connections: ConnectionService
     analytics: AnalyticsService
+    exchange: ExchangeService
 
     @classmethod
     @asynccontextmanager
@@ -55,6 +57,7 @@ class Modelyard:
         from core.deploy.access import ServerAccess
         from core.deploy.runtimes import Runtimes
         from core.deploy.service import DeployService
+        from core.exchange.service import ExchangeService
         from core.hosts.service import HostService
         from core.keys.store import key_store
         from core.providers.places import Places
@@ -86,6 +89,7 @@ class Modelyard:
                 chat=ChatService(registry, places),
                 connections=ConnectionService(registry, places),
                 analytics=AnalyticsService(registry, Sampler(registry, access)),
+                exchange=ExchangeService(registry, bus),
             )
         finally:
             await keys.close()

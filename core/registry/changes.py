@@ -129,13 +129,14 @@ class ChangeRecords(HistoryRecords):
     def _used(self, session: Session, nets: Sequence[Net]) -> list[str]:
         """The records that would be deleted and that others hold on to."""
         reasons: list[str] = []
-        for some in chunks([net for net in nets if net.exists and not net.existed]):
-            ids = [net.last.record_id for net in some]
-            reasons += [f"{name} was deployed" for name in session.exec(_served(ids))]
-            heads = [net.last.name for net in some if net.last.kind == "head"]
-            for column, names in ((Model.head, heads), (Model.region, ids)):
-                used = select(column, func.count()).where(col(column).in_(names)).group_by(column)
-                reasons += [f"{count} models name {name}" for name, count in session.exec(used)]
+        going = [net.last for net in nets if net.exists and not net.existed]
+        ids = {line.record_id for line in going}
+        for some in chunks([line.record_id for line in going if line.kind == "model"]):
+            reasons += [f"{name} was deployed" for name in session.exec(_served(some))]
+        for kind, column in (("head", Model.head), ("region", Model.region)):
+            names = [line.name if kind == "head" else line.record_id for line in going if line.kind == kind]
+            using = session.exec(select(Model.id, Model.name, column).where(col(column).in_(names)))
+            reasons += [f"the model {model} names {name}" for id_, model, name in using if id_ not in ids]
         return reasons
 
     def _taken_names(self, session: Session, nets: Sequence[Net]) -> list[str]:

@@ -9,9 +9,11 @@ from core.registry.figures import FigureRecords
 from core.registry.globals import GlobalRecords
 from core.registry.heads import HeadRecords
 from core.registry.hosts import HostRecords
+from core.registry.imports import ImportRecords
 from core.registry.key_use import KeyUses
 from core.registry.lists import ModelLists
 from core.registry.models import ModelRecords
+from core.registry.routed import RoutedRecords
 from core.registry.servers import ServerRecords
 
 
@@ -24,8 +26,10 @@ class Registry(
     CallRecords,
     FigureRecords,
     ChangeRecords,
+    ImportRecords,
     ConversationRecords,
     GlobalRecords,
+    RoutedRecords,
     KeyUses,
 ):
     """All records of one user."""

@@ -18,6 +18,7 @@ from core.deploy.actions import actions
 from core.deploy.values import GpuFit, MemoryEstimate, Plan
 from core.errors import HostKeyUnknown, InvalidInput, StartFailed
 from core.events import Event, EventBus, HostChanged, LogLine, Progress, ServerChanged, now
+from core.exchange.service import ExchangeService
 from core.findings import Finding, Severity
 from core.hosts.values import HostOverview
 from core.keys.store import key_store
@@ -282,6 +283,7 @@ class Yard:
                 chat=cast("Any", FakeChat(self.script)),
                 connections=cast("Any", FakeConnections(registry)),
                 analytics=AnalyticsService(registry, cast("Any", FakeSampler())),
+                exchange=ExchangeService(registry, self.bus),
             )
         finally:
             await database.close()

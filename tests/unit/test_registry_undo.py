@@ -157,7 +157,7 @@ async def test_a_head_that_models_name_is_not_taken_away(registry: Registry) -> 
 
 
 async def test_the_log_never_holds_a_secret_and_undo_never_writes_its_mask(registry: Registry) -> None:
-    session_values = {"flags": {"api-key": PLANTED, "seed": "1"}, "extra": {"deep": [{"hf_token": PLANTED}], "n": 1}}
+    session_values: dict[str, Any] = {"flags": {"api-key": PLANTED, "seed": "1"}, "extra": {"deep": [{"hf_token": PLANTED}], "n": 1}}
     record = Model(user_id="me", name="a", provider="vllm", model_id="x", served_name="a", **session_values)
     record.endpoint = f"https://user:{PLANTED}@host/v1"
     await registry._save(record, "model", "added")
@@ -259,13 +259,14 @@ _JSON = st.recursive(
     ),
     max_leaves=6,
 )
+_LINE = Change(user_id="me", batch="b", kind="model", record_id="1", name="a", action="edited")
 _OBJECT = st.dictionaries(st.sampled_from(["a", "b", "c", "password"]), _JSON, max_size=4)
 
 
 @given(before=_OBJECT, after=_OBJECT, other=_OBJECT)
 def test_an_edit_of_an_object_is_taken_back_exactly_or_refused(before: Any, after: Any, other: Any) -> None:
     logged = {"extra": masked("extra", before)}, {"extra": masked("extra", after, before=before)}
-    net = Net(last=Change(), existed=True, exists=True, before=logged[0], after=logged[1])
+    net = Net(last=_LINE, existed=True, exists=True, before=logged[0], after=logged[1])
     model = Model(name="a", model_id="x", served_name="a", extra=after)
     assert conflicts(net, model) == []
     lost: list[str] = []
