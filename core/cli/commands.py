@@ -100,6 +100,10 @@ TREE: dict[str, Entry] = {
             "tunnel": ("Open a port here that reaches a server", "core.cli.servers:tunnel"),
         },
     ),
+    "routes": (
+        "Which served name is answered where",
+        {"list": ("List served names, their URLs and their health", "core.cli.routes:list_routes")},
+    ),
     "chat": ("Talk to a model", "core.cli.chat:chat"),
     "conversations": (
         "Talks that were kept, and ratings of answers",

@@ -12,11 +12,12 @@ from core.app import Modelyard
 from core.catalog.service import record_id
 from core.db import Database
 from core.events import EventBus
-from core.registry.records import Host, Server
+from core.registry.records import Host
 from core.registry.store import Registry
 from core.registry.values import ModelQuery, Ownership, ServerStatus
 from core.settings import Settings
 from tests.cli.program import done, modelyard
+from tests.unit.test_routes import server as server_of
 
 GLOBAL = "gpt-oss 20B"
 
@@ -150,9 +151,7 @@ async def test_one_that_left_but_is_served_is_archived_until_it_is_not(site: Pat
     async with Modelyard.open(settings) as yard:
         model = await yard.registry.get_model("Two")
         host = await yard.registry.add_host(Host(name="h"))
-        columns = {"user_id": "me", "model_id": model.id, "model_name": "Two", "served_name": "two"}
-        place = {"server_type": "vllm", "runtime": "docker", "host_id": host.id, "host_name": "h"}
-        server = await yard.registry.add_server(Server(**columns, **place, status=ServerStatus.STOPPED))
+        server = await yard.registry.add_server(server_of(model.id, ServerStatus.STOPPED, host=host))
     site.write_text("replace: true\n")
     async with Modelyard.open(settings) as yard:
         assert (await yard.registry.search(ModelQuery())).shown == 0
