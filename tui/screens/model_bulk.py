@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from core.errors import Refused
-from core.registry.values import ACTIVE
 from tui import operations
 from tui.screens.model_actions import ModelActions
 from tui.screens.model_list import MOST_MARKED, Marked
 from tui.show import plural
-
-if TYPE_CHECKING:
-    from core.registry.records import Server
 
 _BULK = {"delete", "archive", "tags", "region"}
 _NAMED = 8
@@ -71,32 +65,18 @@ class BulkActions(ModelActions):
         self.reload_soon()
 
     async def _delete_marked(self) -> None:
+        from core.deploy.bulk import delete_models, servers_to_remove
+
         meant = self.meant()
-        servers = [server for server in await self.yard.registry.servers() if server.model_id in meant]
-        self._refuse_served([server.model_name for server in servers if server.status in ACTIVE])
+        servers = await servers_to_remove(self.yard.registry, list(meant))
         details = [f"Deleted: the records {named([mark.name for mark in meant.values()])}."]
         if servers:
             details.append(f"Removed: {plural(len(servers), 'stopped server')} of theirs.")
-        question = f"Delete {plural(len(meant), 'model')}?"
-        if await operations.confirm(
-            self.modelyard, question, details=[*details, "Kept: all model files."], yes="Delete"
-        ):
-            await self._delete(list(meant), servers)
-
-    def _refuse_served(self, names: Sequence[str]) -> None:
-        if names:
-            raise Refused(
-                f"{named(sorted(set(names)))} can't be deleted while served.",
-                cause="A server of it is running or on its way.",
-                remedy="Stop it first with s, or take its mark off with Space.",
-            )
-
-    async def _delete(self, ids: Sequence[str], servers: Sequence[Server]) -> None:
-        for server in servers:
-            await self.yard.deploys.remove_server(server.id)
-        deleted = await self.yard.registry.delete_models(ids)
-        self.unmark()
-        self.modelyard.toast(f"Deleted {plural(len(deleted), 'model')}; all files stay")
+        details.append("Kept: all model files.")
+        if await operations.confirm(self.modelyard, f"Delete {_models(meant)}?", details=details, yes="Delete"):
+            deleted = await delete_models(self.yard.deploys, self.yard.registry, list(meant))
+            self.unmark()
+            self.modelyard.toast(f"Deleted {plural(len(deleted), 'model')}; all files stay")
 
     async def do_archive(self) -> None:
         """Hide them, or bring them back."""
@@ -137,6 +117,10 @@ class BulkActions(ModelActions):
     def _done(self, what: str, meant: dict[str, Marked], hint: str = "") -> None:
         self.modelyard.toast(f"{what} {named([mark.name for mark in meant.values()])}{hint}")
         self.reload_soon()
+
+
+def _models(meant: dict[str, Marked]) -> str:
+    return f"{len(meant):,} model{'' if len(meant) == 1 else 's'}"
 
 
 _NO_REGION = "-"
