@@ -42,14 +42,14 @@ async def _record(settings: Settings, refs: dict[str, str]) -> None:
     database = Database(settings.db_path)
     await database.open()
     registry = Registry(database, EventBus(), user_id=settings.user_id)
-    smol = {"model_id": refs["smol"], "model_name": "smol", "user_id": settings.user_id}
+    smol: dict[str, Any] = {"model_id": refs["smol"], "model_name": "smol", "user_id": settings.user_id}
     for number in range(4):
         values: dict[str, Any] = {"seconds": 1.0 + number, "first_token_s": 0.5, "prompt_tokens": 10}
-        more = {"completion_tokens": 21, "rating": 4 if number else 5, "ok": number != 3}
+        more: dict[str, Any] = {"completion_tokens": 21, "rating": 4 if number else 5, "ok": number != 3}
         await registry.record_call(Call(kind="chat", **smol, **values, **more))
     await registry.record_call(Call(kind="test", ok=False, error="timeout", seconds=9.0, **smol))
-    old = {"at": now() - timedelta(days=3), "kind": "chat", "ok": True, "seconds": 1.0}
-    nasty = {"model_id": refs[NASTY], "model_name": NASTY, "user_id": settings.user_id}
+    old: dict[str, Any] = {"at": now() - timedelta(days=3), "kind": "chat", "ok": True, "seconds": 1.0}
+    nasty: dict[str, Any] = {"model_id": refs[NASTY], "model_name": NASTY, "user_id": settings.user_id}
     await registry.record_call(Call(**nasty, **old))
     await database.close()
 
