@@ -16,6 +16,12 @@ ModelyardError                 exit 1
 │   └── EngineRefused                   it answered with an error
 │       └── PortTaken                   another program listens there
 ├── CommandFailed              exit 1   a command on a host ended badly
+├── DownloadFailed             exit 1   a file could not be fetched; what came is kept, a retry goes on from there
+│   ├── DownloadDenied                  a token, an accepted licence or other rights are needed
+│   ├── SourceGone                      the file is not there (any more)
+│   ├── SourceLost                      the line or the server failed too often
+│   ├── WrongBytes                      what came is not what was announced
+│   └── DiskFull                        no room for it
 ├── KeyProblem                 exit 1   an API key can't be read or kept
 │   ├── KeyMissing                      no key of this name anywhere
 │   ├── KeysLocked                      the vault has to be unlocked first
@@ -133,6 +139,30 @@ class PortTaken(EngineRefused):
 
 class CommandFailed(ModelyardError):
     """A command on a host ended badly."""
+
+
+class DownloadFailed(ModelyardError):
+    """A file could not be fetched; what has come is kept beside its place, and a retry goes on from there."""
+
+
+class DownloadDenied(DownloadFailed):
+    """The source wants a token, an accepted licence or other rights."""
+
+
+class SourceGone(DownloadFailed):
+    """The file is not there, or not any more."""
+
+
+class SourceLost(DownloadFailed):
+    """The line or the server failed again and again."""
+
+
+class WrongBytes(DownloadFailed):
+    """What came is not what was announced; it is not kept."""
+
+
+class DiskFull(DownloadFailed):
+    """There is no room for the file."""
 
 
 class KeyProblem(ModelyardError):

@@ -92,6 +92,11 @@ _PHASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 _LAST = (
     Rule(
+        r"EngineCore.* ERROR .*\] (?P<what>(?:\w+\.)*\w*(?:Error|Exception|Exit): .{1,240})",
+        "vLLM's engine did not start: {what}",
+        "The lines above it in the log say where; check the options and the image's version.",
+    ),
+    Rule(
         r"Engine core initialization failed|EngineDeadError|Engine process failed to start|died unexpectedly",
         "vLLM's engine did not start.",
         "Look at the first ERROR line of its log.",

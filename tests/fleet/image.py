@@ -91,7 +91,7 @@ def ensure_vllm(host: Machine, folder: Path, python: Path) -> str:
     """
     places = run(python, "-c", "import sys; print(sys.prefix); print(sys.base_prefix)").split()
     tarball = _once(folder / "vllm.tar", lambda tree: _add_vllm(tree, [Path(place) for place in dict.fromkeys(places)]))
-    path = f"ENV PATH={places[0]}/bin:/bin HOME=/root LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu"
+    path = f"ENV PATH={places[0]}/bin:/bin HOME=/root LD_LIBRARY_PATH={places[-1]}/lib:/usr/lib/x86_64-linux-gnu"
     _ensure(host, VLLM_IMAGE, (path,), tarball)
     tarball.unlink()
     return VLLM_IMAGE
@@ -131,6 +131,7 @@ def _add_vllm(tree: tarfile.TarFile, places: list[Path]) -> None:
     _add_text(tree, "etc/nsswitch.conf", "hosts: files dns\n")
     for loader in Path("/lib64").glob("ld-linux*"):
         tree.add(loader.resolve(), str(loader).lstrip("/"), filter=_owned_by_root)
+    tree.add("/usr/bin/lscpu", "bin/lscpu", filter=_owned_by_root)  # vLLM asks it for the processors
     for library in Path("/usr/lib/x86_64-linux-gnu").glob("lib*.so*"):
         tree.add(library, str(library).lstrip("/"), filter=_owned_by_root)
     for place in places:

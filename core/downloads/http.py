@@ -1,0 +1,221 @@
+"""One range of one file over HTTP: redirects without the token, a file that changed is noticed, errors have kinds.
+
+urllib3 in threads: with large reads it moves twice what an asynchronous client does for the same processor time.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from core.errors import DownloadDenied, DownloadFailed, SourceGone
+from core.text import clean_line
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager
+
+    from core.downloads.values import Address, Limits
+
+_MOST_REDIRECTS = 10
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+_EXPIRED = {401, 403, 410}
+
+
+class TryAgain(Exception):
+    """It may work in a while; `wait_s` is what the server asked for."""
+
+    def __init__(self, reason: str, *, wait_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class Expired(Exception):
+    """A redirect's signed address is not valid any more: ask for a new one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """Which content a server has: whole size in bytes, a strong ETag or a date that If-Range takes ("" without)."""
+
+    size: int
+    tag: str
+
+
+@dataclass(kw_only=True, eq=False)
+class Reply:
+    """An open answer from byte `start` on; `ranges` tells whether the server can give parts."""
+
+    response: BaseHTTPResponse
+    start: int
+    version: Version
+    ranges: bool
+
+
+class Http:
+    """Connections to all hosts of one download; threads share it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._pools: dict[str, PoolManager | ProxyManager] = {}
+
+    def open(self, address: Address, start: int, end: int | None, *, known: Version | None) -> Reply:
+        """Ask for [start, end); with `known`, a file that is another one by now is answered from its beginning.
+
+        Raises:
+            TryAgain: later. Expired: with a new address. DownloadFailed: not like this.
+        """
+        wanted = {"Range": f"bytes={start}-{'' if end is None else end - 1}", "Accept-Encoding": "identity"}
+        if known and known.tag:
+            wanted["If-Range"] = known.tag
+        response, redirected = self._follow(address, wanted)
+        try:
+            return _reply(response, start, known)
+        except BaseException as error:
+            response.release_conn() if isinstance(error, TryAgain) else response.close()
+            if redirected and response.status in _EXPIRED:
+                raise Expired from error
+            raise
+
+    def close(self) -> None:
+        """Close all connections."""
+        for pool in self._pools.values():
+            pool.clear()
+
+    def _follow(self, address: Address, wanted: dict[str, str]) -> tuple[BaseHTTPResponse, bool]:
+        from urllib3.exceptions import HTTPError
+
+        url, secret = address.url, dict(address.headers)
+        for hop in range(_MOST_REDIRECTS):
+            try:
+                response = self._pool(url).request(
+                    "GET", url, headers={**wanted, **secret}, preload_content=False, redirect=False, retries=False
+                )
+            except HTTPError as error:
+                raise _network(error) from error
+            if response.status not in {301, 302, 303, 307, 308}:
+                return response, hop > 0
+            target = urljoin(url, response.headers.get("Location", ""))
+            response.drain_conn()
+            response.release_conn()
+            _refuse_downgrade(url, target)
+            secret = secret if _origin(url) == _origin(target) else {}
+            url = target
+        raise DownloadFailed(f"{_shown(address.url)} redirects in a circle.", remedy="Check the address.")
+
+    def _pool(self, url: str) -> PoolManager | ProxyManager:
+        """By the proxy that the environment names for the address."""
+        from urllib.request import getproxies, proxy_bypass
+
+        parts = urlsplit(url)
+        proxy = "" if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme, "")
+        if proxy not in self._pools:
+            self._pools[proxy] = self._made(proxy)
+        return self._pools[proxy]
+
+    def _made(self, proxy: str) -> PoolManager | ProxyManager:
+        import ssl
+
+        from urllib3 import PoolManager, ProxyManager, Timeout
+
+        timeout = Timeout(connect=self._limits.connect_s, read=self._limits.silence_s)
+        context = ssl.create_default_context()  # SSL_CERT_FILE and SSL_CERT_DIR apply
+        if proxy:
+            return ProxyManager(proxy, maxsize=32, timeout=timeout, ssl_context=context)
+        return PoolManager(maxsize=32, timeout=timeout, ssl_context=context)
+
+
+def _network(error: Exception) -> Exception:
+    """TLS trouble and bad addresses don't mend themselves; the rest may."""
+    from urllib3.exceptions import LocationValueError, SSLError
+
+    text = clean_line(str(error))[:300]
+    if isinstance(error, SSLError):
+        return DownloadFailed(
+            "The server's certificate is not accepted.",
+            cause=text,
+            remedy="Check the address and this machine's clock; SSL_CERT_FILE names further authorities.",
+        )
+    if isinstance(error, LocationValueError):
+        return DownloadFailed("The address can't be used.", cause=text, remedy="Check it.")
+    return TryAgain(text)
+
+
+def _reply(response: BaseHTTPResponse, start: int, known: Version | None) -> Reply:
+    if response.status == 206:
+        return _part(response, start, known)
+    if response.status == 200:
+        size = int(response.headers.get("Content-Length", "-1"))
+        ranges = response.headers.get("Accept-Ranges", "").lower() == "bytes"
+        return Reply(response=response, start=0, version=Version(size=size, tag=_tag(response)), ranges=ranges)
+    if response.status == 416:  # what we have is longer than what is there, or it is empty
+        size = int(response.headers.get("Content-Range", "").rpartition("/")[2] or -1)
+        return Reply(response=response, start=size, version=Version(size=size, tag=_tag(response)), ranges=True)
+    if response.status in _TRY_AGAIN:
+        raise TryAgain(f"the server answered {response.status}", wait_s=_retry_after(response))
+    raise _refusal(response)
+
+
+def _part(response: BaseHTTPResponse, start: int, known: Version | None) -> Reply:
+    told = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if told is None or int(told[1]) != start:
+        raise TryAgain(f"the server answered another range: {clean_line(str(response.headers.get('Content-Range')))}")
+    tag = _tag(response)
+    if known and known.tag and not tag:
+        tag = known.tag  # an If-Range that was met: some servers leave the tag out of parts
+    return Reply(response=response, start=start, version=Version(size=int(told[3]), tag=tag), ranges=True)
+
+
+def _tag(response: BaseHTTPResponse) -> str:
+    """A strong ETag, else the date of the last change: what If-Range takes."""
+    etag = str(response.headers.get("ETag", ""))
+    if etag and not etag.startswith("W/"):
+        return etag
+    return str(response.headers.get("Last-Modified", ""))
+
+
+def _retry_after(response: BaseHTTPResponse) -> float | None:
+    told = str(response.headers.get("Retry-After", "")).strip()
+    if told.isdigit():
+        return float(told)
+    try:
+        return max(0.0, parsedate_to_datetime(told).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None
+
+
+def _refusal(response: BaseHTTPResponse) -> DownloadFailed:
+    said = clean_line(response.read(2000, decode_content=False).decode("utf-8", "replace"))[:300]
+    cause = f"The server answered {response.status}. {said}".strip()
+    if response.status in {401, 403}:
+        return DownloadDenied(
+            "The source does not give this file to you.",
+            cause=cause,
+            remedy="Give a token that has the right, and accept the model's licence on its page first.",
+        )
+    if response.status in {404, 410}:
+        return SourceGone("The file is not there.", cause=cause, remedy="Check the name and the revision.")
+    return DownloadFailed("The source refused.", cause=cause, remedy="Check the address; try again later.")
+
+
+def _refuse_downgrade(url: str, target: str) -> None:
+    parts = urlsplit(target)
+    if parts.scheme not in {"http", "https"} or (urlsplit(url).scheme == "https" and parts.scheme == "http"):
+        raise DownloadFailed(
+            f"{_shown(url)} redirects to an address that is not safe: {_shown(target)}.",
+            remedy="Ask who runs the source; nothing was sent there.",
+        )
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+def _shown(url: str) -> str:
+    """Without its query: signed addresses carry rights there."""
+    return clean_line(url.partition("?")[0])

@@ -1,0 +1,59 @@
+"""What a download is told, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where a file can be had now; `headers` (a token above all) go to this URL's host alone."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteFile:
+    """A file to fetch.
+
+    `address` is asked again when a signed URL has expired. `size` (bytes) and `sha256` are what its source announces;
+    without a hash the one of what came is only told.
+    """
+
+    address: Callable[[], Address]
+    size: int | None = None
+    sha256: str = ""
+    name: str = ""  # for messages
+
+    @classmethod
+    def at(cls, url: str, *, size: int | None = None, sha256: str = "", **headers: str) -> RemoteFile:
+        """A file at a URL that doesn't expire."""
+        address = Address(url=url, headers=headers)
+        return cls(address=lambda: address, size=size, sha256=sha256, name=url.rpartition("/")[2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """A file that is whole and in its place; `received` counts the bytes that came over the line this time."""
+
+    path: Path
+    size: int
+    sha256: str
+    etag: str
+    received: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much at once: connections per file, bytes per second over all (None: no limit), seconds of silence."""
+
+    connections: int = 4
+    bandwidth: int | None = None
+    silence_s: float = 30.0
+    connect_s: float = 10.0
+    tries: int = 8  # in a row without one new byte
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 60.0
