@@ -129,8 +129,8 @@ def _folded(text: str) -> str:
     return "".join(char for char in apart if not unicodedata.combining(char))
 
 
-def _distance(option: Option, folded: str, word: str) -> tuple[int, str]:
-    """The key itself first, then what begins with the word, then the rest."""
+def _distance(option: Option, folded: str, word: str) -> tuple[int, int]:
+    """The key itself first, then what begins with the word, then the rest; the shorter before the longer."""
     key = _folded(option.key)
     place = 0 if key == word else 1 if key.startswith(word) else 2 if f" {word}" in folded else 3
-    return (place, folded)
+    return (place, len(folded))

@@ -54,8 +54,8 @@ class Choice(Select[str]):
         shown = [(Content(clean_line(label)), key) for label, key in options]
         known = {key for _, key in options}
         self._known = known
-        chosen = value if value in known else options[0][1]
-        super().__init__(shown, value=chosen, allow_blank=False, compact=True, id=id)
+        self.begun = value if value in known else options[0][1]  # the value itself is set when it is mounted
+        super().__init__(shown, value=self.begun, allow_blank=False, compact=True, id=id)
 
     def put(self, value: str) -> None:
         """Choose this one, where it is among the options."""
@@ -78,7 +78,7 @@ class Field(Horizontal):
         self.label = label
         self._kind = kind
         self._hint = hint
-        self._first = control.value
+        self._first = control.begun if isinstance(control, Choice) else control.value
 
     def compose(self) -> ComposeResult:
         yield Plain(self.label, classes="label")
