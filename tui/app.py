@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from core.settings import Settings
 
 _CLOSE_TIMEOUT_S = 5.0
+_MOST_PROBLEMS = 3
 _FOR_LISTS = frozenset({"go", "help", "keys", "leave"})
 
 
@@ -137,6 +138,8 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
         self.yard = message.yard
         self.core_events.publish(None)
         self._summarise()
+        for problem in message.yard.catalog.problems[:_MOST_PROBLEMS]:
+            self.toast(f"The catalog: {problem.text}", tone="warning", timeout=12)
         if self._chat_with:
             self.guard(self._open_chat(self._chat_with))
 

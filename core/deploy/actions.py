@@ -25,6 +25,7 @@ def actions(model: Model, server: Server | None, *, user_id: str) -> list[Action
             name="chat", why_not="" if model.endpoint else _needs(status, {ServerStatus.RUNNING}, "It is not running.")
         ),
         Action(name="logs", why_not="" if server else "It was never deployed."),
+        *([Action(name="mine")] if model.is_global else []),
         Action(name="edit", why_not=not_mine),
         Action(name="delete", why_not=not_mine),
         Action(name="archive", why_not=not_mine),

@@ -21,7 +21,7 @@ def model(name: str, **more: Any) -> Model:
 
 def server(of: str, status: ServerStatus, *, host: Host = NEAR, name: str = "", port: int = 8000) -> Server:
     columns: dict[str, Any] = {"user_id": "me", "model_id": of, "model_name": of, "served_name": name or of}
-    place = {"server_type": "vllm", "runtime": "docker", "host_id": host.id, "host_name": host.name}
+    place: dict[str, Any] = {"server_type": "vllm", "runtime": "docker", "host_id": host.id, "host_name": host.name}
     return Server(**columns, **place, status=status, url=f"http://127.0.0.1:{port}")
 
 

@@ -17,11 +17,12 @@ from textual.widget import Widget
 from tui.keys import bindings
 from tui.screens.base import ListScreen
 from tui.screens.head_views import HeadsView, RegionsView, View
+from tui.screens.route_view import RoutesView
 from tui.widgets.card import Card
 from tui.widgets.paged_list import PagedList
 from tui.widgets.plain import Plain, TextField
 
-VIEWS: Mapping[str, type[View]] = {"heads": HeadsView, "regions": RegionsView}
+VIEWS: Mapping[str, type[View]] = {"heads": HeadsView, "regions": RegionsView, "routes": RoutesView}
 
 
 class HeadsScreen(ListScreen):

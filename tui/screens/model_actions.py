@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from core.registry.values import ModelRow
 from tui import operations
+from tui.screens import model_sources
 from tui.screens.base import ListScreen
 from tui.screens.model_list import ModelList
 
-_OF_CORE = {"edit", "deploy", "stop", "restart", "chat", "logs", "delete", "archive"}
+_OF_CORE = {"mine", "edit", "deploy", "stop", "restart", "chat", "logs", "delete", "archive"}
 
 
 class ModelActions(ListScreen):
@@ -39,7 +40,7 @@ class ModelActions(ListScreen):
         if row is None or self.modelyard.yard is None:
             return "No model is selected."
         actions = {action.name: action.why_not for action in self.yard.deploys.actions(row.model, row.server)}
-        return actions.get(name, "")
+        return actions.get(name, "It is yours already." if name == "mine" else "")
 
     async def do_add(self) -> None:
         """Fill in a form; the new model is selected."""
@@ -55,6 +56,18 @@ class ModelActions(ListScreen):
         saved = await self.app.push_screen_wait(ModelForm(self.yard, row.model if row else None))
         if saved is not None:
             self.reload_soon(select=saved)
+
+    async def do_mine(self) -> None:
+        """A copy of a global model."""
+        await model_sources.make_mine(self, self.chosen.model)
+
+    async def do_training(self) -> None:
+        """What a training job left."""
+        await model_sources.add_training(self)
+
+    def show_new(self, model_id: str) -> None:
+        """Bring the list to a new model."""
+        self.reload_soon(select=model_id)
 
     async def do_deploy(self) -> None:
         """Options, dry run, confirmation, progress."""

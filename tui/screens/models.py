@@ -184,6 +184,13 @@ class ModelsScreen(BulkActions):
 
     # The selected model
 
+    def show_new(self, model_id: str) -> None:
+        """Filters that could hide it go."""
+        if filtered(self.models.query_now):
+            self.query_one("#search", TextField).value = ""
+            self.change_query(without_filters(self.models.query_now))
+        super().show_new(model_id)
+
     def card(self, room: int) -> Content:
         row = self.row
         if row is None:
