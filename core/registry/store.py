@@ -10,6 +10,7 @@ from core.registry.globals import GlobalRecords
 from core.registry.heads import HeadRecords
 from core.registry.hosts import HostRecords
 from core.registry.imports import ImportRecords
+from core.registry.jobs import JobRecords
 from core.registry.key_use import KeyUses
 from core.registry.lists import ModelLists
 from core.registry.models import ModelRecords
@@ -30,6 +31,7 @@ class Registry(
     ConversationRecords,
     GlobalRecords,
     RoutedRecords,
+    JobRecords,
     KeyUses,
 ):
     """All records of one user."""
