@@ -74,7 +74,9 @@ def _toml(sections: Sections) -> Iterator[str]:
     for name, records in sections:
         for record in records:
             fields = {key: _toml_value(value) for key, value in record.items() if value is not None}
-            yield "\n" + tomli_w.dumps({name: [fields]})
+            tables = {key: value for key, value in fields.items() if isinstance(value, Mapping)}
+            yield f"\n[[{name}]]\n" + tomli_w.dumps({key: value for key, value in fields.items() if key not in tables})
+            yield tomli_w.dumps({name: tables}).removeprefix(f"[{name}]\n")
 
 
 def _toml_value(value: Any) -> Any:  # noqa: ANN401 - JSON

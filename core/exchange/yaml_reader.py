@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from yaml.events import Event
 
 _LARGEST = 1_000_000  # values that aliases may stand for, together
+_MERGE = "".join(["<", "<"])  # the very object: a key in quotes is only text
 _PLAIN_TAGS = (None, "!", "tag:yaml.org,2002:str")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -109,6 +110,8 @@ class _Builder:
         if event.tag not in _PLAIN_TAGS:
             raise unreadable(self._source, "tags are not read: !…", line=line)
         is_key = bool(self._stack) and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None
+        if is_key and event.value == "<<" and not event.style:
+            return _MERGE
         if is_key or event.style or event.tag is not None:
             return event.value
         return _plain(event.value)
@@ -152,9 +155,10 @@ class _Builder:
         parent.key = value
 
     def _member(self, parent: _Open, value: Any, line: int) -> Iterator[Item]:  # noqa: ANN401 - YAML
-        key, parent.key = parent.key or "", None
+        key, parent.key = parent.key, None
         assert isinstance(parent.value, dict)
-        if key == "<<":
+        assert key is not None
+        if key is _MERGE:
             merged = value if isinstance(value, list) else [value]
             if not all(isinstance(one, dict) for one in merged):
                 raise unreadable(self._source, "only mappings can be merged (<<)", line=line)

@@ -40,25 +40,17 @@ class Entry:
     undoes: str = ""
     note: str = ""
 
+    @property
+    def common(self) -> dict[str, Any]:
+        """The columns that all lines share."""
+        names = ("user_id", "machine", "batch", "undoes", "note")
+        return {name: getattr(self, name) for name in names}
+
     def line(self, record: SQLModel, action: str, before: Json, after: Json) -> Change:
         """One line about one record."""
-        return Change(**self.values(record, action, before, after))
-
-    def values(self, record: SQLModel, action: str, before: Json, after: Json) -> dict[str, Any]:
-        """The columns of that line, for inserts of many."""
-        return {
-            "user_id": self.user_id,
-            "machine": self.machine,
-            "batch": self.batch,
-            "undoes": self.undoes,
-            "note": self.note,
-            "kind": _NAMES[type(record)],
-            "record_id": str(record.id),  # type: ignore[attr-defined]
-            "name": str(record.name),  # type: ignore[attr-defined]
-            "action": action,
-            "before": before,
-            "after": after,
-        }
+        record_id, name = str(record.id), str(record.name)  # type: ignore[attr-defined]
+        more = {"kind": _NAMES[type(record)], "record_id": record_id, "name": name, "action": action}
+        return Change(**self.common, **more, before=before, after=after)
 
 
 def keep_journal(session: Session, entry: Entry) -> None:
@@ -121,16 +113,18 @@ def snapshot(record: SQLModel) -> dict[str, Json]:
 
 def masked(name: str, value: Json, *, before: Json = None) -> Json:
     """A column's value as the log keeps it; where a secret differs from the one in `before`, that much is said."""
+    if value is None or value is True or value is False or value == "":
+        return value
+    if is_secret(name) or (isinstance(value, str) and looks_secret(value)):
+        return MASK if before in ("", None, value) else MASK_CHANGED
+    if isinstance(value, str):
+        return _URL_SECRET.sub(MASK, value) if "://" in value else value
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
         old = before if isinstance(before, Mapping) else {}
         return {key: masked(str(key), one, before=old.get(key)) for key, one in value.items()}
-    if value not in ("", None) and (is_secret(name) or (isinstance(value, str) and looks_secret(value))):
-        return MASK if before in ("", None, value) else MASK_CHANGED
-    if isinstance(value, list | tuple):
-        return [masked("", one) for one in value]
-    return _URL_SECRET.sub(MASK, value) if isinstance(value, str) and "://" in value else value
+    return [masked("", one) for one in value] if isinstance(value, list | tuple) else value
 
 
 @cache
