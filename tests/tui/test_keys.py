@@ -15,16 +15,22 @@ from tests.tui.user import press, rows, screen_text, session, type_text, until
 from tui.app import ModelyardApp
 from tui.keys import GROUPS, keys_markdown, keys_of
 from tui.modals.chat import ChatDialog
+from tui.modals.check import CheckDialog
+from tui.modals.choose import ChooseDialog
 from tui.modals.confirm import ConfirmDialog
 from tui.modals.deploy import DeployDialog
 from tui.modals.error import ErrorDialog
 from tui.modals.fingerprint import FingerprintDialog
 from tui.modals.help import HelpDialog
 from tui.modals.host_form import HostForm
+from tui.modals.keys import KeysDialog
 from tui.modals.logs import LogDialog
-from tui.modals.model_form import ModelForm
 from tui.modals.pick import PickDialog
+from tui.modals.record_form import Drafting, RecordForm
+from tui.modals.training import TrainingDialog
+from tui.screens.analytics import AnalyticsScreen
 from tui.screens.base import ListScreen
+from tui.screens.heads import HeadsScreen
 from tui.screens.hosts import HostsScreen
 from tui.screens.models import ModelsScreen
 from tui.screens.servers import ServersScreen
@@ -37,7 +43,14 @@ _OWNERS: dict[str, list[type[Any]]] = {
     "models": [ModelsScreen],
     "servers": [ServersScreen],
     "hosts": [HostsScreen],
-    "form": [ModelForm, HostForm, DeployDialog],
+    "analytics": [AnalyticsScreen],
+    "heads": [HeadsScreen],
+    "keys": [KeysDialog],
+    "form": [RecordForm, HostForm, DeployDialog],
+    "draft": [Drafting],
+    "training": [TrainingDialog],
+    "choose": [ChooseDialog],
+    "check": [CheckDialog],
     "read": [ErrorDialog, HelpDialog],
     "confirm": [ConfirmDialog, FingerprintDialog],
     "pick": [PickDialog],
@@ -70,7 +83,7 @@ def test_every_action_is_there(group: str) -> None:
 def test_ids_are_unique_and_no_key_is_bound_twice_in_one_place() -> None:
     ids = [key.id for group in GROUPS for key in keys_of(group)]
     assert len(ids) == len(set(ids))
-    for place in ("models", "servers", "hosts"):
+    for place in ("models", "servers", "hosts", "heads"):
         pressed = [part for key in keys_of(place, "view", "list", "app") for part in key.keys.split(",")]
         assert len(pressed) == len(set(pressed)), place
 

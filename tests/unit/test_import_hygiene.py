@@ -28,6 +28,11 @@ LIGHT = {
     "core.cli.demo": HEAVY | FRONTS,
     "core.cli.doctor": HEAVY | FRONTS,
     "core.cli.files": HEAVY | FRONTS,
+    "core.cli.catalog": HEAVY | FRONTS | {"yaml"},
+    "core.cli.training": HEAVY | FRONTS | {"yaml"},
+    "core.cli.routes": HEAVY | FRONTS,
+    "core.catalog.service": HEAVY | FRONTS | {"yaml"},
+    "core.training.look": HEAVY | FRONTS | {"yaml"},
     "tui.app": HEAVY,
 }
 COMMAND_LINES = {

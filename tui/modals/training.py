@@ -39,14 +39,20 @@ class Added(NamedTuple):
     deploy: bool
 
 
-class TrainingDialog(Dialog[Added | None]):
+class Asking(Dialog[Added | None]):
+    """The keys of every form."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
+
+
+class TrainingDialog(Asking):
     """Folder and host, then what was found there, then the name."""
 
     HEADING = "Training output"
     KEYS = ("training", "form")
     AUTO_FOCUS = "#field-folder TextField"
     CSS_PATH: ClassVar = ["dialog.tcss"]
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("form"), *bindings("training")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("training")]
 
     def __init__(self, yard: Modelyard, hosts: list[str]) -> None:
         super().__init__()
