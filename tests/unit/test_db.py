@@ -63,7 +63,7 @@ def test_a_registry_of_every_version_is_migrated_to_todays_tables(tmp_path: Path
     from alembic.migration import MigrationContext
     from sqlmodel import SQLModel
 
-    import core.registry.records  # noqa: F401
+    import core.registry.store  # noqa: F401
 
     path = tmp_path / "registry.db"
     migrate(path, revision)
