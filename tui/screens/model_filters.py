@@ -115,7 +115,7 @@ def filter_options(query: ModelQuery, regions: Sequence[str]) -> list[Option]:
 
 def sort_options(query: ModelQuery) -> list[tuple[str, str]]:
     """The columns, for a menu; the one in use says what choosing it again does."""
-    again = " (choose again to reverse)"
+    again = " (reverse)"
     return [
         (word.capitalize() + (again if sort is query.sort else ""), sort.value) for sort, word in SORT_WORDS.items()
     ]
@@ -194,6 +194,6 @@ class Chips(Plain):
 def _drawn(on: Iterable[Chip]) -> Iterable[Content]:
     for chip in on:
         text = Content.assemble(
-            (f" {clean_line(chip.label)} ", "$foreground on $panel"), ("× ", "$text-accent on $panel")
+            (f" {clean_line(chip.label)} ", "$foreground on $panel"), ("✕ ", "$text-accent on $panel")
         )
         yield text.stylize(Style.from_meta({"does": f"screen.take_off({chip.key!r})"}))
