@@ -29,7 +29,7 @@ _FRESH_S = 45.0  # another program has read it so lately that it need not be rea
 _TIMEOUT_S = 10.0  # of each step
 _PATIENCE_S = 25.0  # with one server in all
 _AT_ONCE = 8
-_FOLD_EVERY_S = 86400.0
+_FOLD_EVERY_S = 3600.0
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from core.events import now
 
 if TYPE_CHECKING:
     from core.analytics.sampler import Sampler
-    from core.registry.figures import CallGroup, CallSlot, Counted, Named
+    from core.registry.figures import CallGroup, CallSlot, Counted, CountedSum, Named
     from core.registry.store import Registry
 
 TEST = "test"  # `Call.kind` of a connection test
@@ -74,9 +75,8 @@ class AnalyticsService:
         Connection tests are counted beside the requests and are no part of them, nor of the success rate, unless
         `with_tests`. What engines counted contains whatever reached them.
         """
-        groups = await self._registry.call_groups(since=since)
-        counted = await self._registry.counted(since=since, model_id=model_ref)
-        lines = _lines(groups, counted, since, with_tests=with_tests)
+        both = self._registry.call_groups(since=since), self._registry.counted_sums(since=since)
+        lines = _lines(*await asyncio.gather(*both), with_tests=with_tests)
         if model_ref is not None:
             lines = {key: line for key, line in lines.items() if key[0] == model_ref}
         names = await self._registry.names({model for model, _ in lines})
@@ -91,7 +91,7 @@ class AnalyticsService:
         Tests are left out.
         """
         at = now()
-        counted = await self._registry.counted(since=begin(period, at), model_id=model_ref)
+        counted = await self._registry.counted(model_ref, since=begin(period, at))
         first = await self._registry.first_call(model_ref) if period is Period.ALL else None
         known = [moment for moment in (first, *(one.at for one in counted)) if moment is not None]
         slots = edges(period, at, min(known, default=None))
@@ -103,7 +103,7 @@ class AnalyticsService:
 
 
 def _lines(
-    groups: Iterable[CallGroup], counted: Iterable[Counted], since: datetime | None, *, with_tests: bool
+    groups: Iterable[CallGroup], counted: Iterable[CountedSum], *, with_tests: bool
 ) -> dict[tuple[str, str], _Line]:
     lines: dict[tuple[str, str], _Line] = defaultdict(_Line)
     for group in groups:
@@ -116,7 +116,7 @@ def _lines(
         line.ratings += group.ratings
         line.rating_sum += group.rating_sum
     for one in counted:
-        lines[one.model_id, one.server_id].counted.add_counted(one, overlap(one, since))
+        lines[one.model_id, one.server_id].counted.add_counted(one)
     return lines
 
 

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-_STEPS = 50  # halvings: more than a double has digits for
+_STEPS = 28  # halvings: to a part in 100 millions
 
 
 class Spread:
@@ -24,15 +24,19 @@ class Spread:
         self._values.extend(values)
         self._sorted = False
 
-    def add_histogram(self, histogram: Mapping[str, int], share: float = 1.0) -> None:
+    def add_histogram(self, histogram: Mapping[str, float], share: float = 1.0) -> None:
         """Counts by "low-high", as `Counter` keeps them."""
         for bounds, count in histogram.items():
             low, _, high = bounds.partition("-")
             self._ranges[float(low), float(high)] += count * share
 
     def add(self, other: Spread) -> None:
-        """All of another one."""
-        self.add_values(other._values)
+        """All of another one; the first is taken over as it is."""
+        if self._values:
+            self.add_values(other._values)
+        else:
+            other._sort()
+            self._values, self._sorted = array("d", other._values), True
         for bounds, count in other._ranges.items():
             self._ranges[bounds] += count
 
@@ -41,12 +45,15 @@ class Spread:
 
         Of an even number of exact values the median lies in the middle between two.
         """
-        if not self._sorted:
-            self._values = array("d", sorted(self._values))
-            self._sorted = True
+        self._sort()
         if self._ranges:
             return self._estimate(share)
         return self._exact(share) if self._values else None
+
+    def _sort(self) -> None:
+        if not self._sorted:
+            self._values = array("d", sorted(self._values))
+            self._sorted = True
 
     def _exact(self, share: float) -> float:
         place = share * (len(self._values) - 1)
@@ -57,25 +64,21 @@ class Spread:
 
     def _estimate(self, share: float) -> float:
         """Halve the space in which the quantile must be; what is beyond the last bound counts as at that bound."""
-        wanted = share * (len(self._values) + sum(self._ranges.values()))
-        low = 0.0
-        high = max([_end(*bounds) for bounds in self._ranges] + list(self._values[-1:]))
+        values = self._values
+        ranges = [(low, _end(low, high), count) for (low, high), count in self._ranges.items()]
+        wanted = share * (len(values) + sum(count for _, _, count in ranges))
+        low, high = 0.0, max([end for _, end, _ in ranges] + list(values[-1:]))
         for _ in range(_STEPS):
             middle = (low + high) / 2
-            low, high = (low, middle) if self._up_to(middle) >= wanted else (middle, high)
+            below = float(bisect_right(values, middle))
+            for begin, end, count in ranges:
+                if middle >= end:
+                    below += count
+                elif middle > begin:
+                    below += count * (middle - begin) / (end - begin)
+            low, high = (low, middle) if below >= wanted else (middle, high)
         return high
-
-    def _up_to(self, time: float) -> float:
-        """How many were at most this long."""
-        within = (count * _part(time, *bounds) for bounds, count in self._ranges.items())
-        return bisect_right(self._values, time) + sum(within)
 
 
 def _end(low: float, high: float) -> float:
     return low if math.isinf(high) else high
-
-
-def _part(time: float, low: float, high: float) -> float:
-    if time >= _end(low, high):
-        return 1.0
-    return max(0.0, (time - low) / (high - low)) if math.isfinite(high) else 0.0

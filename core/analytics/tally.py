@@ -10,7 +10,7 @@ from core.analytics.spread import Spread
 from core.analytics.values import Figures
 
 if TYPE_CHECKING:
-    from core.registry.figures import CallGroup, CallSlot, Counted
+    from core.registry.figures import CallGroup, CallSlot, Counted, CountedSum
 
 
 @dataclass(kw_only=True)
@@ -48,7 +48,7 @@ class Tally:
         self.completion_tokens += calls.completion_tokens
         self.latency.add_values(calls.latencies)
 
-    def add_counted(self, counted: Counted, share: float = 1.0) -> None:
+    def add_counted(self, counted: CountedSum, share: float = 1.0) -> None:
         """What an engine counted, or the share of it that belongs here."""
         self._count(counted.requests, counted.failures, share)
         self.prompt_tokens += counted.prompt_tokens * share
@@ -118,10 +118,8 @@ class Choice:
         return chosen
 
 
-def overlap(counted: Counted, begin: datetime | None, end: datetime | None = None) -> float:
+def overlap(counted: Counted, begin: datetime, end: datetime) -> float:
     """The share of a counted span that lies between two moments."""
     start = counted.at.timestamp()
-    stop = start + counted.seconds
-    first = start if begin is None else max(start, begin.timestamp())
-    last = stop if end is None else min(stop, end.timestamp())
+    first, last = max(start, begin.timestamp()), min(start + counted.seconds, end.timestamp())
     return max(0.0, last - first) / counted.seconds

@@ -15,7 +15,7 @@ from core.registry.records import Counter, Reading, Server
 SPAN_S = 300
 _GAP_S = 2 * SPAN_S  # a longer time between two readings is a span of its own
 _CLOCK_STEP = timedelta(minutes=5)  # a reading that far ahead was made before the clock was set back
-_FOLDS = ((timedelta(days=2), 3600), (timedelta(days=8), 86400))  # age, and the span that rows are folded into then
+_FOLDS = ((timedelta(hours=6), 3600), (timedelta(days=8), 86400))  # age, and the span that rows are folded into then
 _COUNTS = ("requests", "failures")
 _SUMS = ("prompt_tokens", "generation_tokens", "generation_seconds")
 _HISTOGRAMS = ("latency", "first_token")
@@ -58,7 +58,7 @@ def add_reading(session: Session, told: Told) -> bool:
 
 
 def fold(session: Session, at: datetime) -> int:
-    """Fold rows of more than two days into hours, of more than eight days into days; the rows fewer."""
+    """Fold rows of more than six hours into hours, of more than eight days into days; the rows fewer."""
     fewer = 0
     for age, width in _FOLDS:
         old = (col(Counter.at) < floor(at - age, width), col(Counter.seconds) < width)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,11 +36,20 @@ _POINTS = """
 SELECT at, server_id, kind, ok, seconds, prompt_tokens, completion_tokens
 FROM calls WHERE user_id = ? AND model_id = ? AND at >= ?
 """
-_COUNTED = """
-SELECT at, seconds, server_id, model_id, requests, failures, prompt_tokens, generation_tokens, generation_seconds,
-       latency, first_token
-FROM counters WHERE datetime(at, '+' || seconds || ' seconds') > substr(?, 1, 19) AND (? = '' OR model_id = ?)
-"""
+_AFTER = "datetime(at, '+' || seconds || ' seconds') > substr(:since, 1, 19)"  # a span that ends later
+_SHARE = "CASE WHEN at >= :since THEN 1.0 ELSE 1.0 + (julianday(at) - julianday(:since)) * 86400 / seconds END"
+_COUNTED_SUMS = f"""
+SELECT model_id, server_id, sum(requests * share), sum(failures * share), sum(prompt_tokens * share),
+       sum(generation_tokens * share), sum(generation_seconds * share),
+       merged(latency, share), merged(first_token, share)
+FROM (SELECT *, {_SHARE} AS share FROM counters WHERE {_AFTER})
+GROUP BY model_id, server_id
+"""  # noqa: S608 - our own words
+_COUNTED = f"""
+SELECT model_id, server_id, requests, failures, prompt_tokens, generation_tokens, generation_seconds, latency,
+       first_token, at, seconds
+FROM counters WHERE {_AFTER} AND model_id = :model_id
+"""  # noqa: S608 - our own words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,21 +85,27 @@ class CallSlot:
     latencies: array[float] = field(default_factory=lambda: array("d"))
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """What a server's engine counted in the `seconds` from `at` on; the fields are those of `Counter`."""
+@dataclass(frozen=True)
+class CountedSum:
+    """What a server's engine counted; the fields are those of `Counter`."""
+
+    model_id: str
+    server_id: str
+    requests: float | None
+    failures: float | None
+    prompt_tokens: float
+    generation_tokens: float
+    generation_seconds: float
+    latency: Mapping[str, float]
+    first_token: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Counted(CountedSum):
+    """The same of the `seconds` from `at` on."""
 
     at: datetime
     seconds: int
-    server_id: str
-    model_id: str
-    requests: int | None
-    failures: int | None
-    prompt_tokens: int
-    generation_tokens: int
-    generation_seconds: float
-    latency: Mapping[str, int]
-    first_token: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +172,23 @@ class FigureRecords(Store):
         counted = session.exec(select(Counter.model_name).where(col(Counter.model_id) == model_id).limit(1)).first()
         return Named(model_id, called or counted or model_id, "", "", gone=True)
 
-    async def counted(self, *, since: datetime | None = None, model_id: str | None = None) -> list[Counted]:
-        """What engines counted in spans that end after `since`."""
+    async def counted_sums(self, *, since: datetime | None = None) -> list[CountedSum]:
+        """What engines counted, by model and server; of a span that began before `since`, the share after it."""
+
+        def work(session: Session) -> list[CountedSum]:
+            connection = session.connection()
+            raw: Any = connection.connection.driver_connection
+            raw.create_aggregate("merged", 2, _Merged)
+            return [_counted_sum(row) for row in connection.exec_driver_sql(_COUNTED_SUMS, {"since": _stored(since)})]
+
+        return await self._db.read(work)
+
+    async def counted(self, model_id: str, *, since: datetime | None = None) -> list[Counted]:
+        """What engines counted of one model in the spans that end after `since`."""
 
         def work(session: Session) -> list[Counted]:
-            arguments = (_stored(since), model_id or "", model_id or "")
-            rows = session.connection().exec_driver_sql(_COUNTED, arguments)
-            return [_counted(row) for row in rows]
+            arguments = {"since": _stored(since), "model_id": model_id}
+            return [_counted(row) for row in session.connection().exec_driver_sql(_COUNTED, arguments)]
 
         return await self._db.read(work)
 
@@ -185,7 +211,7 @@ class FigureRecords(Store):
         return changed
 
     async def fold_counters(self, at: datetime) -> int:
-        """Fold rows of more than two days into hours, and of more than eight days into days; the rows fewer."""
+        """Fold rows of more than six hours into hours, and of more than eight days into days; the rows fewer."""
         return await self._db.write(lambda session: fold(session, at))
 
 
@@ -200,6 +226,21 @@ class _Collected:
         return self._values.tobytes()
 
 
+class _Merged:
+    """An aggregate of SQLite: histograms as JSON, each with its share, become one."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, float] = defaultdict(float)
+
+    def step(self, histogram: str, share: float) -> None:
+        if histogram != "{}":
+            for bounds, count in json.loads(histogram).items():
+                self._counts[bounds] += count * share
+
+    def finalize(self) -> str:
+        return json.dumps(self._counts)
+
+
 def _unpacked(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, **{name: array("d", row[name] or b"") for name in ("latencies", "first_tokens")}}
 
@@ -209,10 +250,15 @@ def _stored(at: datetime | None) -> str:
     return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
+def _counted_sum(row: Sequence[Any]) -> CountedSum:
+    *values, latency, first_token = row
+    return CountedSum(*[*values, json.loads(latency), json.loads(first_token)])
+
+
 def _counted(row: Sequence[Any]) -> Counted:
-    at, *values, latency, first_token = row
+    *values, latency, first_token, at, seconds = row
     begin = datetime.fromisoformat(at).replace(tzinfo=UTC)
-    return Counted(*[begin, *values, json.loads(latency), json.loads(first_token)])
+    return Counted(*[*values, json.loads(latency), json.loads(first_token), begin, seconds])
 
 
 def _in_slots(rows: Sequence[Any], edges: list[str]) -> dict[tuple[int, str, str], CallSlot]:
