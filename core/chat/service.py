@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -65,7 +65,7 @@ class ChatService:
         options: AskOptions | None = None,
         conversation_id: str = "",
         recorded: Callable[[Call], None] | None = None,
-    ) -> AsyncIterator[ChatPart]:
+    ) -> AsyncGenerator[ChatPart, None]:
         """Stream an answer; closing the iterator cancels it at the endpoint too.
 
         Every answer is a call in the analytics; one that the user stopped is a good one, with what was written till
@@ -84,7 +84,7 @@ class ChatService:
             async with self._places.open(model, silence_s=_SILENCE_S) as place:
                 figures.place = place
                 request = _request(model, place.served_name, turns, asked)
-                async with aclosing(place.caller.chat(request)) as parts:  # type: ignore[type-var]
+                async with aclosing(place.caller.chat(request)) as parts:
                     async for part in parts:
                         if figures.take(part) and isinstance(part, ChatPiece | ToolCall):
                             yield part

@@ -6,12 +6,12 @@ and the registry holds figures, not texts, unless asked.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from core.chat.service import AskOptions, ChatPart, ChatService
+from core.chat.service import AskOptions, ChatDone, ChatPart, ChatService
 from core.chat.turns import Turn, answer, question
 from core.errors import InvalidInput
 from core.providers.values import ChatPiece, Image, ToolCall
@@ -19,6 +19,22 @@ from core.providers.values import ChatPiece, Image, ToolCall
 if TYPE_CHECKING:
     from core.registry.records import Call, Conversation
     from core.registry.store import Registry
+
+
+@dataclass
+class _Said:
+    """An answer as far as it came."""
+
+    words: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
+
+    def take(self, part: ChatPiece | ToolCall) -> None:
+        """Some more."""
+        if isinstance(part, ToolCall):
+            self.calls.append(part)
+        else:
+            (self.thoughts if part.reasoning else self.words).append(part.text)
 
 
 class Talk:
@@ -45,34 +61,37 @@ class Talk:
         """Begin a new talk; one that was kept stays as it is."""
         self.turns, self.kept, self.call = [], None, None
 
-    async def ask(self, text: str, images: Sequence[Image] = ()) -> AsyncIterator[ChatPart]:
+    async def ask(self, text: str, images: Sequence[Image] = ()) -> AsyncGenerator[ChatPart, None]:
         """Ask, and stream the answer; a question without any answer leaves no trace in the talk.
 
         Raises:
             ModelyardError: see `ChatService.ask`.
         """
         asked = [*self.turns, question(text, images)]
-        words: list[str] = []
-        thoughts: list[str] = []
-        calls: list[ToolCall] = []
+        said = _Said()
         self.call = None
         conversation = self.kept.id if self.kept else ""
         stream = self._chat.ask(
             self._ref, asked, options=self.options, conversation_id=conversation, recorded=self._recorded
         )
         try:
-            async with aclosing(stream) as parts:  # type: ignore[type-var]
+            async with aclosing(stream) as parts:
                 async for part in parts:
-                    if isinstance(part, ChatPiece):
-                        (thoughts if part.reasoning else words).append(part.text)
-                    elif isinstance(part, ToolCall):
-                        calls.append(part)
+                    if isinstance(part, ChatDone):
+                        await self._remember(asked, said)
+                    else:
+                        said.take(part)
                     yield part
         finally:
-            if words or calls:
-                self.turns = [*asked, answer("".join(words), "".join(thoughts), calls)]
-                if self.kept is not None:
-                    await self.keep()
+            await self._remember(asked, said)
+
+    async def _remember(self, asked: list[Turn], said: _Said) -> None:
+        """The question and the answer are part of the talk; once."""
+        if said.words or said.calls:
+            self.turns = [*asked, answer("".join(said.words), "".join(said.thoughts), said.calls)]
+            said.words, said.calls = [], []
+            if self.kept is not None:
+                await self.keep()
 
     def _recorded(self, call: Call) -> None:
         self.call = call

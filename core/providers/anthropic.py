@@ -23,7 +23,8 @@ from core.providers.wire import (
     without_suffix,
 )
 
-VERSION = "2023-06-01"
+VERSION = "2026-10-21"  # refuses temperature and top-p, even at their defaults
+SAMPLING_VERSION = "2023-06-01"  # the last one that takes them
 _TYPES = {
     "authentication_error": Fault.UNAUTHORISED,
     "permission_error": Fault.FORBIDDEN,
@@ -47,7 +48,7 @@ _REASONS = {
 
 
 class AnthropicWire:
-    """Its sampling settings are left out where they are the default: newer models refuse both at once."""
+    """Temperature and top-p are left out where they are the default; others are asked for in the older version."""
 
     name = "anthropic"
     ndjson = False
@@ -79,14 +80,15 @@ class AnthropicWire:
         }
         if request.system:
             body["system"] = request.system
-        for name, value in (("temperature", request.temperature), ("top_p", request.top_p)):
-            if value is not None and value != 1.0:
-                body[name] = value
+        settings = {"temperature": request.temperature, "top_p": request.top_p}
+        sampling = {name: value for name, value in settings.items() if value is not None and value != 1.0}
+        body |= sampling
         if request.tools:
             body["tools"] = [_tool(tool) for tool in request.tools]
         if request.stream:
             body["stream"] = True
-        return Call(path="/v1/messages", body=body)
+        headers = {"anthropic-version": SAMPLING_VERSION} if sampling else {}
+        return Call(path="/v1/messages", body=body, headers=headers)
 
     def reader(self) -> AnthropicReader:
         return AnthropicReader()

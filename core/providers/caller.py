@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,7 @@ class Caller:
             if error.fault not in {Fault.BAD_REQUEST, Fault.SERVER_ERROR, Fault.CONTEXT_TOO_LONG}:
                 raise
 
-    async def chat(self, request: ChatRequest) -> AsyncIterator[Part]:
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[Part, None]:
         """The parts of an answer as they come; closing the iterator ends it at the endpoint, too.
 
         Raises:
@@ -102,8 +102,11 @@ class Caller:
         """
         call, reader = self._wire.chat(request), self._wire.reader()
         told = finished = False
-        async with self._answer("POST", call.path, call.body) as response:
-            async for data in self._events(response):
+        async with (
+            self._answer("POST", call.path, call.body, call.headers) as response,
+            aclosing(self._events(response)) as events,
+        ):
+            async for data in events:
                 if data == DONE:
                     finished = True
                     break
@@ -132,7 +135,7 @@ class Caller:
 
     # HTTP
 
-    async def _events(self, response: httpx.Response) -> AsyncIterator[Json]:
+    async def _events(self, response: httpx.Response) -> AsyncGenerator[Json, None]:
         """The events of a stream, or what came in one piece; each has to come before the silence is too long."""
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json" and not (self._wire.ndjson and "content-length" not in response.headers):
@@ -140,24 +143,26 @@ class Caller:
                 whole = await self._json(response)
             yield _Whole(whole)
             return
-        chunks = response.aiter_raw()
-        events = json_lines(chunks) if self._wire.ndjson else server_sent(chunks)
-        while True:
-            async with self._in_time(self._silence_s):
-                try:
-                    data = await anext(events)
-                except StopAsyncIteration:
-                    return
-                except NotJson as error:
-                    raise self._no_json(str(error)) from error
-            yield data
+        read = json_lines if self._wire.ndjson else server_sent
+        async with aclosing(read(response.aiter_raw())) as events:
+            while True:
+                async with self._in_time(self._silence_s):
+                    try:
+                        data = await anext(events)
+                    except StopAsyncIteration:
+                        return
+                    except NotJson as error:
+                        raise self._no_json(str(error)) from error
+                yield data
 
     async def _get(self, path: str) -> Json:
         async with self._answer("GET", path, None) as response:
             return await self._json(response)
 
     @asynccontextmanager
-    async def _answer(self, method: str, path: str, body: object) -> AsyncIterator[httpx.Response]:
+    async def _answer(
+        self, method: str, path: str, body: object, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[httpx.Response]:
         """A response that is a success and no web page."""
         import httpx
 
@@ -165,7 +170,11 @@ class Caller:
         more: dict[str, Any] = {} if body is None else {"json": body}
         try:
             async with self._client.stream(
-                method, f"{self.base}{path}", headers=_ACCEPT, extensions={"trace": self._clock()}, **more
+                method,
+                f"{self.base}{path}",
+                headers={**_ACCEPT, **(headers or {})},
+                extensions={"trace": self._clock()},
+                **more,
             ) as response:
                 await self._check(response)
                 yield response

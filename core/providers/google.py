@@ -41,7 +41,7 @@ _KEY_REASONS = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})
 
 
 class GoogleWire:
-    """A wrong key is a "bad request" there; the details say what it is."""
+    """A wrong key is a "bad request" there, the details say what it is; v1beta, since v1 lacks the `…-latest` names."""
 
     name = "google"
     ndjson = False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from core.providers.wire import Json
 
 _LINE_LIMIT = 4 * 1024**2  # bytes; one event may hold a long tool call
 _TOTAL_LIMIT = 32 * 1024**2  # bytes of one answer
+_PARTS_LIMIT = 1000  # lines of one event
 DONE = "[DONE]"
 
 
@@ -33,7 +35,7 @@ def parse(text: str | bytes) -> Json:
         raise NotJson(begin.decode("utf-8", "replace") if isinstance(begin, bytes) else begin) from None
 
 
-async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
     """Lines without their ends; the last one needs none.
 
     Raises:
@@ -54,27 +56,33 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
         yield held.decode("utf-8", "replace").rstrip("\r")
 
 
-async def json_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[Json]:
+async def json_lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Json, None]:
     """The values of a stream of JSON lines."""
-    async for line in lines(chunks):
-        if line.strip():
-            yield parse(line)
+    async with aclosing(lines(chunks)) as found:
+        async for line in found:
+            if line.strip():
+                yield parse(line)
 
 
-async def server_sent(chunks: AsyncIterator[bytes]) -> AsyncIterator[Json]:
+async def server_sent(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Json, None]:
     """The data of server-sent events as JSON; OpenAI's word for the end as `DONE`. Comments keep a line awake."""
     data: list[str] = []
-    async for line in lines(chunks):
-        name, _, value = line.partition(":")
-        if name == "data":
-            data.append(value.removeprefix(" "))
-            if sum(map(len, data)) > _LINE_LIMIT:
-                raise TooLarge
-        elif not line and data:
-            yield _event("\n".join(data))
-            data = []
+    async with aclosing(lines(chunks)) as found:
+        async for line in found:
+            name, _, value = line.partition(":")
+            if name == "data":
+                data.append(value.removeprefix(" "))
+                _check_length(data)
+            elif not line and data:
+                yield _event("\n".join(data))
+                data = []
     if data:
         yield _event("\n".join(data))
+
+
+def _check_length(data: list[str]) -> None:
+    if len(data) > _PARTS_LIMIT or sum(map(len, data)) > _LINE_LIMIT:
+        raise TooLarge
 
 
 def _event(text: str) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,10 +15,11 @@ Json: TypeAlias = Any  # what json.loads gives
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One POST: the path below the base address, and the body."""
+    """One POST: the path below the base address, the body, and headers of this request alone."""
 
     path: str
     body: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
