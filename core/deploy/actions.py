@@ -34,7 +34,7 @@ def actions(model: Model, server: Server | None, *, user_id: str) -> list[Action
 
 def _not_mine(model: Model, user_id: str) -> str:
     if model.is_global:
-        return "It is a global model."
+        return "It is a global model: make it yours first."
     return "" if model.user_id == user_id else "It belongs to another user."
 
 

@@ -79,6 +79,10 @@ async def test_a_global_model_is_read_only_and_can_be_made_mine(site: Path) -> N
         assert (mine.model_id, mine.served_name, mine.extra["licence"]) == ("our/two", "My-two", "mit")
         await press(pilot, "m")
         assert "Make mine: It is yours already." in toasts(pilot)
+        await press(pilot, "M")
+        await until(pilot, lambda: rows(pilot) == ["My two"])
+        await press(pilot, "M")
+        await until(pilot, lambda: rows(pilot) == ["My two", "One", "Two"])
         assert (await yard.registry.get_model("Two")).is_global
 
 

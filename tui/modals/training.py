@@ -14,13 +14,13 @@ from textual.widgets import Button, Input, Select
 
 from core.errors import InvalidInput, ModelyardError
 from core.registry.values import LOCAL_HOST
-from core.text import clean_line
 from core.training.look import look
 from core.training.register import choose, context_of, proposed_name, register, values
 from core.training.values import Kind
 from tui.keys import bindings
 from tui.modals.dialog import Dialog, button
 from tui.show import findings, pairs, problem, size
+from tui.widgets.chrome import KeyBar
 from tui.widgets.fields import Choice, Field
 from tui.widgets.plain import Plain, TextField
 
@@ -51,7 +51,7 @@ class TrainingDialog(Asking):
     HEADING = "Training output"
     KEYS = ("training", "form")
     AUTO_FOCUS = "#field-folder TextField"
-    CSS_PATH: ClassVar = ["dialog.tcss"]
+    CSS_PATH: ClassVar = ["dialog.tcss", "training.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("training")]
 
     def __init__(self, yard: Modelyard, hosts: list[str]) -> None:
@@ -74,9 +74,6 @@ class TrainingDialog(Asking):
             yield button("Look", "look")
             yield button("Add", "add", disabled=True)
             yield button("Add and deploy", "deploy", disabled=True)
-
-    def on_mount(self) -> None:
-        self.query_one("#rest").styles.height = "auto"
 
     def _text(self, key: str) -> str:
         found = self.query(f"#field-{key}")
@@ -133,6 +130,7 @@ class TrainingDialog(Asking):
         self.query_one("#button-add", Button).disabled = output is None
         whole = output is not None and output.kind is Kind.MODEL and not output.problem
         self.query_one("#button-deploy", Button).disabled = not whole
+        self.query_one(KeyBar).renew()
 
     @on(Input.Changed, "#field-folder TextField")
     @on(Select.Changed, "#field-on Choice")
@@ -226,7 +224,7 @@ def _label(output: Output) -> str:
         "the folder itself" if output.name == "." else output.name,
         "best" if output.best else "",
         "adapter" if output.kind is Kind.ADAPTER else "",
-        "damaged" if output.problem else size(output.size),
+        "damaged" if output.problem else "",
     ]
     return ", ".join(part for part in parts if part)
 
@@ -235,12 +233,13 @@ def _told(found: Training) -> Content:
     """What was found, and what stands against it."""
     rows = pairs(
         [
-            ("Base model", clean_line(found.base_model) or "not named"),
-            ("Method", found.method),
             ("Training", found.how_far),
+            ("Method", found.method),
+            ("Takes", size(found.proposed.size)),
             ("Job", found.job_id),
         ],
         _ROOM,
+        width=17,
     )
     told = findings(list(found.findings), _ROOM)
     return Content("\n").join(part for part in (rows, told) if part.plain)

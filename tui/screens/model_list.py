@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from core.registry.values import ModelQuery, ModelRow, ModelSort
-from tui.show import short_tokens, status_mark
+from tui.show import Mark, short_tokens, status_mark
 from tui.widgets.columns import Cell, Column
 from tui.widgets.paged_list import PAGE, Chunk, PagedList
 
@@ -27,6 +27,7 @@ _TITLES = {
     ModelSort.UPDATED: "CHANGED",
 }
 MOST_MARKED = 10_000
+GLOBAL = Mark("·", "global", "dim")  # can't be deployed, so it isn't "not deployed" either
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class ModelList(PagedList[ModelRow]):
 
     def cells(self, row: ModelRow) -> tuple[Cell, ...]:
         model = row.model
-        mark = status_mark(row.server, unreachable=self.is_lost(row.server))
+        shared = model.is_global and row.server is None
+        mark = GLOBAL if shared else status_mark(row.server, unreachable=self.is_lost(row.server))
         return (
             Cell(model.name),
             Cell(model.provider, "busy" if model.is_global else "strong"),

@@ -20,7 +20,7 @@ MARKS = {
     Health.UP: Mark("●", "up", "good"),
     Health.STARTING: Mark("◐", "starting", "busy"),
     Health.UNTESTED: Mark("·", "untested", "dim"),
-    Health.UNREACHABLE: Mark("?", "unreachable", "warn"),
+    Health.UNREACHABLE: Mark("?", "lost", "warn"),
     Health.FAILED: Mark("✗", "failed", "bad"),
     Health.DOWN: Mark("○", "down", "dim"),
 }
@@ -31,12 +31,12 @@ class RouteList(Snapshot):
     """Routes by served name."""
 
     COLUMNS = (
-        Column("SERVED NAME", 16, weight=3, most=40),
+        Column("SERVED NAME", 14, weight=3, most=40),
         Column("TASK", 8),
-        Column("HEALTH", 13),
-        Column("REGION", 7),
-        Column("HEAD", 8, weight=1, most=16),
-        Column("ANSWERED AT", 12, weight=3),
+        Column("HEALTH", 10),
+        Column("REGION", 7, from_width=76),
+        Column("HEAD", 8, weight=1, most=16, from_width=76),
+        Column("ANSWERED AT", 14, weight=4),
     )
 
     def row_id(self, row: Route) -> str:
