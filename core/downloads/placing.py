@@ -38,12 +38,17 @@ class Placing:
         self._target = target
         self._how = how
         self._stopped = threading.Event()
-        self.done = 0
-        self.received = 0
+        self._done = 0
 
     @property
-    def size(self) -> int | None:
-        return self._source.stat().st_size
+    def done(self) -> int:
+        """Bytes copied or hashed so far."""
+        return self._done
+
+    @property
+    def received(self) -> int:
+        """The same: nothing comes over a line."""
+        return self._done
 
     def cancel(self) -> None:
         """Stop soon; `run` raises `Cancelled` and leaves the original as it was."""
@@ -121,5 +126,4 @@ class Placing:
     def _advance(self, count: int) -> None:
         if self._stopped.is_set():
             raise Cancelled
-        self.done += count
-        self.received += count
+        self._done += count

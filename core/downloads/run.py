@@ -28,9 +28,10 @@ _SPARE = 64 << 20  # bytes that stay free on the disk
 class _Work(Protocol):
     """A file under way."""
 
-    done: int
-    received: int
-
+    @property
+    def done(self) -> int: ...
+    @property
+    def received(self) -> int: ...
     def cancel(self) -> None: ...
     def run(self) -> Fetched: ...
 
@@ -74,7 +75,7 @@ class DownloadRun:
         self._bandwidth = bandwidth
         self._source: Source = source_for(listing.source)
         self._lock = threading.Lock()
-        self._works: dict[str, Any] = {}
+        self._works: dict[str, _Work] = {}
         self._finished: dict[str, FileDone] = {}
         self._stopped = False
 

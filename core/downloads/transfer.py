@@ -67,12 +67,17 @@ class Transfer:
         self._stopped = threading.Event()
         self._ranges = True
         self._failures = 0
-        self.received = 0
+        self._received = 0
 
     @property
     def size(self) -> int | None:
         """Bytes of the whole file, once they are known."""
         return self._version.size if self._version else self._remote.size
+
+    @property
+    def received(self) -> int:
+        """Bytes that came over the line this time."""
+        return self._received
 
     @property
     def done(self) -> int:
@@ -264,7 +269,7 @@ class Transfer:
             raise
         with self._lock:
             part.at += len(piece)
-            self.received += len(piece)
+            self._received += len(piece)
             self._failures = 0
             self._moved.notify_all()
 
@@ -275,7 +280,7 @@ class Transfer:
         while piece := self._next_piece(reply):
             _write_all(descriptor, piece, at)
             at += len(piece)
-            self.received = at
+            self._received = at
         self._version = Version(size=at, tag="")
         self._done, self._todo = [(0, at)], []
 

@@ -27,15 +27,18 @@ class LocalSource:
 
     async def listing(self, text: str, *, patterns: Sequence[str] = (), token: str = "") -> Listing:
         del token
-        path = Path(text.removeprefix("local:")).expanduser().absolute()
-        files = await asyncio.to_thread(_files, path, tuple(patterns))
-        is_folder = path.is_dir()
-        folder = f"{_FOLDER}/{path.name}" if is_folder else _FOLDER
-        return Listing(source=f"local:{path}", title=path.name, folder=folder, files=files)
+        return await asyncio.to_thread(_listing, text.removeprefix("local:"), tuple(patterns))
 
     def remote(self, listing: Listing, file: SourceFile, *, token: str = "") -> RemoteFile:
         address = Address(url=file.url)
         return RemoteFile(address=lambda: address, size=file.size, name=file.path)
+
+
+def _listing(text: str, patterns: tuple[str, ...]) -> Listing:
+    path = Path(text).expanduser().absolute()
+    files = _files(path, patterns)
+    folder = f"{_FOLDER}/{path.name}" if path.is_dir() else _FOLDER
+    return Listing(source=f"local:{path}", title=path.name, folder=folder, files=files)
 
 
 def _files(path: Path, patterns: tuple[str, ...]) -> tuple[SourceFile, ...]:
