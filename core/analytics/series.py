@@ -18,16 +18,16 @@ _STEPS_DAYS = (1, 7, 30, 91, 365)
 
 
 def edges(period: Period, at: datetime, first: datetime | None = None) -> list[datetime]:
-    """Where the slots begin, oldest first; the last one is the end of the plot, at or after `at`.
+    """Where the slots begin, oldest first; the last one is the end of the plot, after `at`.
 
+    The first slot begins with the period, so that the slots hold what the figures of the period hold.
     `first` is when anything happened first, where the period is everything there is.
     """
     if period is Period.ALL:
         return _days(min(first or at, at), at)
-    width = _WIDTHS[period]
-    if width >= timedelta(days=1):
-        return _days(at - LENGTHS[period], at, step=width.days)
-    return _spans(at - LENGTHS[period], at, width)
+    width, start = _WIDTHS[period], floor(at - LENGTHS[period])
+    found = _days(start, at, step=width.days) if width >= timedelta(days=1) else _spans(start, at, width)
+    return [start, *found[1:]]
 
 
 def _spans(begin: datetime, at: datetime, width: timedelta) -> list[datetime]:

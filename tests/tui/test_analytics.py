@@ -8,16 +8,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from core.events import now
 from core.registry.counting import Told
 from core.registry.records import Call
 from core.registry.store import Registry
+from core.settings import Settings
+from tests.cli.program import done
 from tests.tui import demo, figures
 from tests.tui.fake import Yard, settings_in
 from tests.tui.test_start_and_idle import _drawn_while_idle
-from tests.tui.user import press, rows, screen_text, select, selected, session, toasts, type_text, until
+from tests.tui.user import press, rows, screen_text, select, selected, session, start, toasts, type_text, until
+from tui.app import ModelyardApp
 from tui.screens.analytics import AnalyticsScreen
 from tui.widgets.chart import bars
 
@@ -188,6 +192,35 @@ async def test_names_from_outside_are_harmless(yard: Yard) -> None:
 
 async def test_the_screen_draws_nothing_while_nothing_happens(busy_yard: Yard) -> None:
     assert await _drawn_while_idle(busy_yard, "4") == 0
+
+
+async def test_what_others_ask_a_real_server_arrives_while_the_program_is_open(
+    smollm2: Path, settings: Settings
+) -> None:
+    """N3: llama-server's counters, read by the running program; nothing was asked through it."""
+    done("models", "add", "smol", "--provider", "llamacpp", "--path", str(smollm2))
+    words = ("--runtime", "process", "--gpus", "none", "--max-model-len", "512", "--no-api-key", "--yes")
+    url = done("deploy", "smol", *words).out.strip()
+    try:
+        question = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 6}
+        httpx.post(f"{url}/v1/chat/completions", json=question, timeout=60).raise_for_status()
+        app = ModelyardApp(settings)
+        async with app.run_test(size=(120, 40), notifications=True) as pilot:
+            await start(pilot)
+            await press(pilot, "4")
+            await until(pilot, lambda: rows(pilot) == ["smol"], "its counters", within_s=30)
+            assert cells(pilot, "smol")[3:6] == ["-", "-", f"{_prompt(pilot)}/6"]
+            await until(pilot, lambda: "By engines  requests not told" in screen_text(pilot))
+            assert "Asked here  nothing" in screen_text(pilot)
+    finally:
+        done("stop", "smol")
+
+
+def _prompt(pilot: Any) -> int:
+    """The tokens of the question, as the model's template makes it."""
+    count: int = pilot.app.screen.usages.snapshot[0].all.prompt_tokens
+    assert count > 10
+    return count
 
 
 def test_bars_fill_their_room_and_show_every_value_above_zero() -> None:
