@@ -11,6 +11,7 @@ from core.catalog.reader import Marked
 from core.catalog.values import CAPABILITIES, COLUMNS, Problem
 from core.registry.checks import check_text, check_url
 from core.registry.forms import MODEL_FIELDS, check_field
+from core.text import clean_line
 
 REQUIRED = ("name", "provider", "model_id")
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)?")
@@ -102,7 +103,7 @@ def _check(name: str, value: Any) -> str:  # noqa: ANN401 - any value of YAML
     problem = check_field(MODEL_FIELDS[name], value)
     if problem or not isinstance(value, str):
         return problem
-    return "" if value.isprintable() else "Must not contain control characters."
+    return "" if clean_line(value) == value else "Must not contain control characters."
 
 
 def unknown(name: str, known: tuple[str, ...]) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LARGEST = 4 << 20  # bytes
 _MOST_VALUES = 100_000
 _DEEPEST = 20
+_TEXT = "tag:yaml.org,2002:str"
 SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -85,8 +86,11 @@ class _Walk:
     """One way through the nodes of a document."""
 
     def __init__(self, file: str) -> None:
+        from yaml.constructor import SafeConstructor
+
         self._file = file
         self._left = _MOST_VALUES
+        self._constructor = SafeConstructor()
 
     def marked(self, node: Node, depth: int) -> Marked:
         import yaml
@@ -112,10 +116,11 @@ class _Walk:
 
     def _scalar(self, node: Node, line: int) -> object:
         import yaml
-        from yaml.constructor import SafeConstructor
 
+        if node.tag == _TEXT:
+            return node.value
         try:
-            value: object = SafeConstructor().construct_object(node)
+            value: object = self._constructor.construct_object(node)
         except (yaml.YAMLError, ValueError, OverflowError, LookupError, TypeError) as error:
             raise self._fault(line, f"{str(node.value)[:80]!r} is no value that YAML knows.") from error
         return value.isoformat() if isinstance(value, date | datetime) else value
