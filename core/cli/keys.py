@@ -143,11 +143,14 @@ async def _secret(prompt: str, *, stdin: bool, json: bool, twice: bool = False) 
 
 
 async def _info(yard: Modelyard, name: str) -> KeyInfo:
+    """What is known of a key; where it may be in the locked vault, that is unlocked first."""
     for info in await yard.keys.names():
-        if info.name == name:
+        if info.name == name and info.source != "locked":
             return info
-    await yard.keys.get(name)  # says so when the vault is locked
-    raise KeyMissing(f"There is no key {name!r}.", remedy="modelyard keys list shows them all.")
+    if not (await yard.keys.backend()).locked:
+        raise KeyMissing(f"There is no key {name!r}.", remedy="modelyard keys list shows them all.")
+    await yard.keys.unlock_first()
+    return await _info(yard, name)
 
 
 def shown_source(key: KeyInfo) -> str:

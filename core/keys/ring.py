@@ -15,6 +15,7 @@ from core.errors import KeyringTrouble
 PROBE_S = 4.0
 _ANSWER_S = 15.0
 _CHILD = Path(__file__).with_name("ring_child.py")
+_UNSAFE = ("null", "fail", "chainer", "plaintext", "keyrings.alt", "cryptfile")  # keep nothing, or in the open
 _LIMIT = 1024 * 1024  # bytes of one answer
 
 
@@ -117,8 +118,9 @@ class Ring:
 
 def _certainly_none() -> str:
     """What can be told without starting anything: on most servers, that there is no session bus."""
-    if os.environ.get("PYTHON_KEYRING_BACKEND"):
-        return ""
+    if named := os.environ.get("PYTHON_KEYRING_BACKEND", ""):
+        unsafe = any(word in named.lower() for word in _UNSAFE)
+        return f"PYTHON_KEYRING_BACKEND names {named}, which keeps nothing safe" if unsafe else ""
     return "" if _bus() else "this session has no D-Bus session bus"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from core.errors import InvalidInput, KeyMissing, KeyProblem, KeyringTrouble, KeysLocked, NotAllowed
+from core.errors import InvalidInput, KeyMissing, KeyProblem, KeyringTrouble, NotAllowed
 from core.events import EventBus, RecordChanged
 from core.keys import environment
 from core.keys.choice import key_name
@@ -136,14 +136,15 @@ class KeyStore:
     # What there is
 
     async def names(self) -> list[KeyInfo]:
-        """All keys: kept, in the environment, or only referred to; with the records that use them, never a value."""
+        """All keys: kept, in the environment, or only referred to; with the records that use them, never a value.
+
+        Nobody is asked for a passphrase: while the vault is locked, only names that are known otherwise are listed.
+        """
         uses = await self._registry.key_uses()
         keeper, _ = await self._place()
-        kept, missing = frozenset[str](), KeySource.MISSING
-        try:
-            kept = frozenset(await keeper.names()) if keeper else kept
-        except KeysLocked:
-            missing = KeySource.LOCKED
+        locked = (await self.backend()).locked
+        missing = KeySource.LOCKED if locked else KeySource.MISSING
+        kept = frozenset(await keeper.names() if keeper and not locked else ())
         provided = {name for name in ALIASES if environment.where(name)}
         known = {name for name, use in uses.items() if use.count}
         return [self._info(name, kept, missing, uses) for name in sorted(kept | provided | known)]

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from core.keys.vault import Unlocked, Vault
 
 T = TypeVar("T")
-# (new, problem) -> passphrase, or None: `new` to make a vault, `problem` what was wrong with the one before
+# (new, problem) -> passphrase; None: nobody gave one, or the vault was opened meanwhile.
+# `new` to make a vault, `problem` what was wrong with the passphrase before
 Asker = Callable[[bool, str], Awaitable[str | None]]
 VARIABLE = "MODELYARD_VAULT_PASSPHRASE"
 _ATTEMPTS = 3
@@ -138,14 +139,18 @@ class VaultKeys:
         for _ in range(_ATTEMPTS if self.ask else 0):
             assert self.ask is not None
             passphrase = await self.ask(new, problem)
+            if self._unlocked is not None:
+                return
             if passphrase is None:
                 break
             try:
-                return await self.unlock(passphrase)
+                await self.unlock(passphrase)
             except WrongPassphrase as error:
                 problem = error.message
             except InvalidInput as error:
                 problem = " ".join(error.fields.values())
+            else:
+                return
         raise _locked(problem, new)
 
 

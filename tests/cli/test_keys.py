@@ -151,8 +151,8 @@ def test_a_key_that_the_server_repeats_is_not_repeated(
         tested = _clean(inside("keys", "test", "planted", "--json"), WRONG)
         assert (tested.code, tested.json()["accepted"]) == (1, False)
         assert WRONG in served.got
-        for words in (("chat", "hosted", "Hi"), ("models", "show", "hosted"), ("models", "test", "hosted")):
-            _clean(inside(*words), WRONG)
+        for line in (("chat", "hosted", "Hi"), ("models", "show", "hosted"), ("models", "test", "hosted")):
+            _clean(inside(*line), WRONG)
     assert _holding(WRONG, short_folder) == []
 
 

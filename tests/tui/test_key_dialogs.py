@@ -190,6 +190,31 @@ async def test_other_screens_unlock_only_where_a_model_needs_it(
         await until(pilot, lambda: said == {"theirs": True, "mine": False})
 
 
+async def test_work_that_finds_the_vault_locked_asks_and_goes_on(keyed_yard: Yard) -> None:
+    """P8: a chat or a test of a connection needs a key: the passphrase is asked for, and the work goes on."""
+    async with session(keyed_yard) as pilot:
+        keys = _yard(pilot).keys
+        await keys.unlock(PASSPHRASE)
+        await keys.set("team", PLANTED)
+        await keys.lock()
+        got: list[str | None] = []
+
+        async def work() -> None:
+            got.append(await keys.get("team"))
+
+        _app(pilot).guard(work())
+        await _on(pilot, PassphraseDialog)
+        await type_text(pilot, PASSPHRASE)
+        await press(pilot, "enter")
+        await until(pilot, lambda: got == [PLANTED])
+        await keys.lock()
+        _app(pilot).guard(work())
+        await _on(pilot, PassphraseDialog)
+        await press(pilot, "escape")
+        await _says(pilot, "The vault with the keys is locked.")
+        assert got == [PLANTED]
+
+
 async def test_a_form_picks_a_key_or_makes_one(keyed_yard: Yard) -> None:
     """P8: records refer to a key by its name."""
     async with session(keyed_yard) as pilot:

@@ -16,7 +16,7 @@ from tui.keys import bindings, keys_of
 from tui.modals.confirm import ConfirmDialog
 from tui.modals.dialog import Dialog
 from tui.modals.key_form import KeyForm
-from tui.modals.passphrase import PassphraseDialog, open_vault
+from tui.modals.passphrase import PassphraseDialog, ensure_unlocked, open_vault
 from tui.modals.pick import PickDialog
 from tui.show import toned
 from tui.widgets.chrome import KeyBar
@@ -224,6 +224,7 @@ async def open_vault_for(app: App[None], yard: Modelyard, key: KeyInfo) -> bool:
 async def pick_key(app: App[None]) -> str | None:
     """The name of a key that the user picked, or has just made; call it in a worker."""
     yard = app.yard  # type: ignore[attr-defined]
+    await ensure_unlocked(app)
     options = [(f"{option.label}  {option.detail}", option.key) for option in await key_options(yard)]
     picked = await app.push_screen_wait(PickDialog("Key", [*options, ("A new key…", _NEW)]))
     return await app.push_screen_wait(KeyForm(yard.keys)) if picked == _NEW else picked

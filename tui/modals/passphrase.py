@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from textual import on
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Button, Input
+from textual.worker import NoActiveWorker
 
 from core.errors import InvalidInput, WrongPassphrase
 from tui.keys import bindings
@@ -143,3 +145,9 @@ async def open_vault(app: App[Any], keys: KeyStore) -> bool:
         return True
     opened = await app.push_screen_wait(PassphraseDialog(keys, "new" if backend.new else "unlock"))
     return bool(opened)
+
+
+async def ask_in_dialog(app: App[Any], keys: KeyStore, new: bool) -> None:
+    """For work that finds the vault locked: the dialog opens it; nothing can be asked outside of an action."""
+    with suppress(NoActiveWorker):
+        await app.push_screen_wait(PassphraseDialog(keys, "new" if new else "unlock"))
