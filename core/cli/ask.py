@@ -50,10 +50,15 @@ async def ask_line(prompt: str) -> str | None:
 
 async def read_all() -> str:
     """Everything from standard input."""
+    return (await read_bytes()).decode("utf-8", "replace")
+
+
+async def read_bytes() -> bytes:
+    """The same as it came."""
     parts = []
     while chunk := await _read_chunk():
         parts.append(chunk)
-    return b"".join(parts).decode("utf-8", "replace")
+    return b"".join(parts)
 
 
 async def _read_chunk() -> bytes:

@@ -86,6 +86,10 @@ class HistoryRecords(Store):
 
         return await self._db.read(work)
 
+    async def taken_back(self) -> set[str]:
+        """The batches that are taken back now."""
+        return await self._db.read(taken_back)
+
     def _about(self, session: Session, ref: str | None) -> list[ColumnElement[bool]]:
         """What this user may see, of one record when `ref` names it."""
         mine = or_(col(Change.user_id) == self.user_id, col(Change.kind) != "model")

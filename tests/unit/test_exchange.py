@@ -55,7 +55,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 OBJECT = st.dictionaries(st.sampled_from(["a", "b c", "model_path", "<<", "é", "1", "null"]), JSON, max_size=4)
-MODEL = st.builds(
+MODEL: st.SearchStrategy[dict[str, Any]] = st.builds(
     dict,
     name=WORD,
     provider=st.sampled_from([one.value for one in Provider]),
