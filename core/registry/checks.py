@@ -164,11 +164,11 @@ def _no_twice(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def json_text(value: Mapping[str, Any]) -> str:
+def json_text(value: Mapping[str, Any], *, indent: int | None = 2) -> str:
     """The object as text to be read and edited: what could steer a terminal is written as `\\uXXXX`; "" when empty."""
     if not value:
         return ""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
     return "".join(char if char == "\n" or clean_line(char) == char else _escaped(char) for char in text)
 
 

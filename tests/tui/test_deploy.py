@@ -167,3 +167,37 @@ async def test_leaving_can_stop_the_server(yard: Yard) -> None:
         await until(pilot, lambda: "○ stopped" in screen_text(pilot))
         assert yard.registry is not None
         assert (await yard.registry.get_server(_MODEL)).status == ServerStatus.STOPPED
+
+
+async def test_gpus_are_marked_in_a_list_of_the_hosts(yard: Yard) -> None:
+    """P11: index, name and free memory are shown, UUIDs go into the options; another host begins anew."""
+    async with session(yard, size=(80, 24)) as pilot:
+        dialog = await open_dialog(pilot)
+        field = dialog.query_one("#field-gpus", Field)
+        field.control.focus()
+        await press(pilot, "enter")
+        text = screen_text(pilot)
+        assert "[ ] 0 H200" in text
+        assert "free of" in text
+        await press(pilot, "space", "down", "down", "space", "enter")
+        assert field.value == "GPU-0f1c6b1e,GPU-2f1c6b1e"
+        await until(pilot, lambda: "0 H200, 2 H200" in screen_text(pilot))
+        await press(pilot, "ctrl+s")
+        assert asked(yard, "plan")[0][3].gpus == ("GPU-0f1c6b1e", "GPU-2f1c6b1e")
+        await press(pilot, "escape")
+
+
+async def test_gpus_of_a_host_without_any_or_out_of_reach_are_explained(yard: Yard) -> None:
+    """P11: the field stays empty, and it is said why."""
+    async with session(yard) as pilot:
+        dialog = await open_dialog(pilot)
+        host: Any = dialog.query_one("#field-host", Field).control
+        field = dialog.query_one("#field-gpus", Field)
+        field.put("GPU-0f1c6b1e")
+        host.value = "cygnus"
+        await settle(pilot)
+        assert field.value == ""
+        field.control.focus()
+        await press(pilot, "enter")
+        await until(pilot, lambda: "No GPU of cygnus can be chosen." in screen_text(pilot))
+        assert "No answer from cygnus within 10 s." in screen_text(pilot)

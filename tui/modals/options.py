@@ -9,6 +9,8 @@ from core.registry.values import LOCAL_HOST
 from tui.widgets.picker import Load, Option
 
 if TYPE_CHECKING:
+    from textual.app import App
+
     from core.app import Modelyard
 
 
@@ -48,6 +50,13 @@ def _keys(yard: Modelyard) -> Load:
         return await key_options(yard)
 
     return load
+
+
+async def new_key(app: App[None], yard: Modelyard) -> str | None:
+    """The name of a key that was just stored; call it in a worker."""
+    from tui.modals.key_form import KeyForm
+
+    return await app.push_screen_wait(KeyForm(yard.keys))
 
 
 _LOADERS: dict[str, Callable[[Modelyard], Load]] = {

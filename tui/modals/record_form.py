@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
@@ -123,8 +124,15 @@ class RecordForm(Drafting):
 
     def picker(self, spec: FieldSpec, load: Load, value: str) -> Picker:
         """Keys and hosts may have names that are not there yet."""
-        free = (lambda text: check_field(spec, text)) if spec.kind in {"key", "host"} else None
-        return Picker(spec.label, load, value, may_be_none=not spec.required and spec.kind != "host", free=free)
+        free = partial(check_field, spec) if spec.kind in {"key", "host"} else None
+        make = ("Store a new key…", self._new_key) if spec.kind == "key" else None
+        may_be_none = not spec.required and spec.kind != "host"
+        return Picker(spec.label, load, value, may_be_none=may_be_none, free=free, make=make)
+
+    async def _new_key(self) -> str | None:
+        from tui.modals.options import new_key
+
+        return await new_key(self.app, self.yard)
 
     @property
     def fields(self) -> list[Field]:

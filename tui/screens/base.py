@@ -183,13 +183,24 @@ class ListScreen(Screen[None]):
         raise NotImplementedError
 
     def action_details(self) -> None:
-        """Show or hide the card."""
-        self.toggle_class("-hide-card" if self.has_class("-wide") else "-show-card")
+        """Show or hide the card; where it stands below the list, it first grows to nearly the whole screen."""
+        if self.has_class("-wide"):
+            self.toggle_class("-hide-card")
+        elif not self.has_class("-show-card"):
+            self.add_class("-show-card")
+        elif not self.has_class("-full-card"):
+            self.add_class("-full-card")
+        else:
+            self.remove_class("-show-card", "-full-card")
+
+    def action_scroll_card(self, lines: int) -> None:
+        """Read on in the card, or back, with the cursor where it is."""
+        self.query_one(Card).scroll_relative(y=lines, animate=False)
 
     def action_back(self) -> None:
         """Close the card below the list."""
         if self.has_class("-narrow") and self.has_class("-show-card"):
-            self.remove_class("-show-card")
+            self.remove_class("-show-card", "-full-card")
             self.set_focus(self.list)
 
     # Actions

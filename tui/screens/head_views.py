@@ -112,7 +112,7 @@ class HeadList(Snapshot):
 
 
 class RegionList(Snapshot):
-    """One's own regions, then the built-in ones."""
+    """One's own regions and those in use, then the others."""
 
     COLUMNS = (
         Column("CODE", 12, weight=1, most=24),
@@ -212,11 +212,13 @@ class RegionsView(View):
         heads: dict[str, list[str]] = {}
         for head in await registry.heads():
             heads.setdefault(head.region, []).append(head.name)
-        self._owner.query_one(Snapshot).rows = [
+        rows = [
             RegionRow(region, models.get(region.id, 0), tuple(heads.get(region.id, ())))
             for region in regions
             if _holds(text, region.id, region.name)
         ]
+        rows.sort(key=lambda row: row.region.builtin and not row.models and not row.heads)
+        self._owner.query_one(Snapshot).rows = rows
         return len(regions)
 
     def card(self, row: RegionRow, room: int) -> Content:

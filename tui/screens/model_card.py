@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
+from core.registry.checks import json_text
 from core.registry.values import ACTIVE, Action, EngineName, ModelRow, ServerStatus
 from tui.keys import GROUPS
 from tui.show import hanging, line, moment, pairs, size, status_mark, tokens, toned, uptime
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from core.registry.records import Model, Server
 
 ENGINE_LABELS = {EngineName.VLLM: "vLLM", EngineName.LLAMACPP: "llama.cpp"}
+_LABEL = 12  # cells of the labels
+_SERVES = 3  # names that the last test shows
 
 
 def engine_label(name: str) -> str:
@@ -23,13 +26,14 @@ def engine_label(name: str) -> str:
 
 
 def model_card(row: ModelRow, actions: Sequence[Action], room: int, *, lost: bool) -> Content:
-    """Everything about the selected model."""
+    """Everything about the selected model: how it is served, what it is, what can be done, the rest of its record."""
     model = row.model
     parts = [
         Content.assemble(line(model.name).stylize("bold"), "\n", line(model.model_id).stylize("$quiet")),
-        _facts(model, room),
         server_part(row.server, room, lost=lost),
+        _facts(model, room),
         actions_part(actions, room, archived=model.archived_at is not None),
+        _record(model, room),
     ]
     return Content("\n\n").join(part for part in parts if part.plain)
 
@@ -44,16 +48,65 @@ def _facts(model: Model, room: int) -> Content:
         [
             ("Provider", Content.styled(model.provider, "$text-primary")),
             ("Owner", "global, read-only" if model.is_global else f"you ({model.user_id})"),
-            ("Can", Content("  ").join(marks)),
+            ("Can", Content(" ").join(marks)),
             ("Context", f"{tokens(model.context_length)} tokens, output {tokens(model.max_output_tokens)}"),
             ("Sampling", f"temperature {model.default_temperature:g}, top-p {model.default_top_p:g}"),
-            ("Path", f"{model.path} on {model.host}" if model.path else ""),
+            ("Region", _region(model.region)),
+            ("Head", model.head),
+            ("Files", f"{model.path} on {model.host}" if model.path else ""),
             ("Endpoint", model.endpoint),
+            ("API key", f"the key named {model.api_key_ref}" if model.api_key_ref else ""),
             ("Tags", ", ".join(model.tags)),
+            ("Last test", _last_test(model)),
             ("Archived", moment(model.archived_at) if model.archived_at else ""),
         ],
         room,
     )
+
+
+def _record(model: Model, room: int) -> Content:
+    """What one looks up now and then."""
+    extra = {name: value for name, value in model.extra.items() if name != "model_path"}
+    rows = pairs(
+        [
+            ("Served as", model.served_name),
+            ("Task", model.task),
+            ("Local only", "yes, prompts stay on this machine" if model.local_inference else ""),
+            ("Flags", _json(model.flags, room)),
+            ("Metadata", _json(extra, room)),
+            ("Source", f"catalog: {model.catalog}" if model.catalog else ""),
+            ("Added", moment(model.created_at)),
+            ("Changed", moment(model.updated_at)),
+            ("Id", model.id),
+        ],
+        room,
+    )
+    return Content.assemble(("Record\n", "bold"), rows)
+
+
+def _json(value: dict[str, Any], room: int) -> str:
+    """On one line where it fits."""
+    text = json_text(value)
+    short = json_text(value, indent=None)
+    return short if len(short) <= room - _LABEL else text
+
+
+def _region(code: str) -> str:
+    from core.registry.places import builtin_regions
+
+    return f"{code}  {builtin_regions().get(code, '')}".rstrip()
+
+
+def _last_test(model: Model) -> Content:
+    from core.connections.report import TestReport
+
+    report = TestReport.from_dict(model.last_test) if model.last_test else None
+    if report is None:
+        return Content()
+    said = toned(f"✓ {report.sentence}", "good") if report.ok else toned(f"✗ {report.sentence}", "bad")
+    serves = f", serves {', '.join(report.serves[:_SERVES])}" if report.serves else ""
+    more = f" and {len(report.serves) - _SERVES:,} more" if len(report.serves) > _SERVES else ""
+    return Content.assemble(said, toned(f" ({moment(report.at)}{serves}{more})", "dim"))
 
 
 def _ability(word: str, able: bool) -> Content:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tui.app import ModelyardApp
 
 NOTHING = "none"
+_MAKE = "\n"  # no record has this name
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Option:
     key: str
     label: str
     detail: str = ""
+    always: bool = False  # stays when the list is narrowed
 
 
 Load = Callable[[], Awaitable[Sequence[Option]]]
@@ -36,7 +38,8 @@ Load = Callable[[], Awaitable[Sequence[Option]]]
 class Picker(Widget, can_focus=True):
     """One of the options that `load` gives when it is opened; "" is none.
 
-    `free` tells what is wrong with a text of one's own; without it only the options can be picked.
+    `free` tells what is wrong with a text of one's own; without it only the options can be picked. `make` offers to
+    make a new one: what the offer says, and what asks for it.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -57,8 +60,10 @@ class Picker(Widget, can_focus=True):
         may_be_none: bool = True,
         nothing: str = NOTHING,
         free: Callable[[str], str] | None = None,
+        make: tuple[str, Callable[[], Awaitable[str | None]]] | None = None,
     ) -> None:
         super().__init__()
+        self._make = make
         self._nothing = nothing
         self._heading = heading
         self._load = load
@@ -103,8 +108,12 @@ class Picker(Widget, can_focus=True):
         options = list(await self._load())
         if self._may_be_none:
             options.append(Option("", self._nothing))
+        if self._make is not None:
+            options.append(Option(_MAKE, self._make[0], always=True))
         dialog = ChooseDialog(self._heading, options, self.value, typed=typed, free=self._free)
         picked = await self.app.push_screen_wait(dialog)
+        if picked == _MAKE and self._make is not None:
+            picked = await self._make[1]()
         if picked is not None and picked != self.value:
             self.put(picked)
 
