@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 
 from core.analytics.values import LENGTHS, Period
-from core.registry.counting import floor
+from core.registry.spans import floor
 
 _WIDTHS = {
     Period.HOUR: timedelta(minutes=5),

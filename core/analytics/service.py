@@ -58,9 +58,9 @@ class AnalyticsService:
         """Read the counters of running servers now; how many rows they changed."""
         return await self._sampler.sample()
 
-    async def read_at(self) -> dict[str, datetime]:
-        """When the counters of each server were read last."""
-        return await self._registry.read_at()
+    async def close(self) -> None:
+        """Let go of the ways to the servers."""
+        await self._sampler.close()
 
     async def report(
         self,

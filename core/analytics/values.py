@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from core.errors import InvalidInput
-from core.registry.counting import floor
+from core.registry.spans import floor
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlmodel import Session, col, select
 
 from core.registry.records import Counter, Reading, Server
+from core.registry.spans import SPAN_S, floor
 
-SPAN_S = 300
 _GAP_S = 2 * SPAN_S  # a longer time between two readings is a span of its own
 _CLOCK_STEP = timedelta(minutes=5)  # a reading that far ahead was made before the clock was set back
 _FOLDS = ((timedelta(hours=6), 3600), (timedelta(days=8), 86400))  # age, and the span that rows are folded into then
@@ -33,11 +33,6 @@ class Told:
     began: datetime
     ended: datetime
     totals: Mapping[str, float]
-
-
-def floor(at: datetime, seconds: int = SPAN_S) -> datetime:
-    """The beginning of the span in which `at` lies; spans are counted in UTC, so that no clock change moves them."""
-    return datetime.fromtimestamp(at.timestamp() // seconds * seconds, UTC)
 
 
 def add_reading(session: Session, told: Told) -> bool:

@@ -16,8 +16,8 @@ from core.analytics.service import AnalyticsService
 from core.analytics.values import By, Period, begin
 from core.db import Database
 from core.events import EventBus, now
-from core.registry.counting import floor
 from core.registry.records import Call, Counter
+from core.registry.spans import floor
 from core.registry.store import Registry
 from tests.bench.measure import show, summary
 

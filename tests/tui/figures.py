@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from core.events import now
-from core.registry.counting import floor
 from core.registry.records import Call, Counter, Model
+from core.registry.spans import floor
 from core.registry.store import Registry
 
 

@@ -25,8 +25,9 @@ from core.analytics.values import By, Period, begin, parse_since
 from core.db import Database
 from core.errors import InvalidInput
 from core.events import EventBus, now
-from core.registry.counting import Told, floor
+from core.registry.counting import Told
 from core.registry.records import Call, Counter, Server
+from core.registry.spans import floor
 from core.registry.store import Registry
 
 SAMPLER: Any = cast("Any", None)  # these tests read no servers

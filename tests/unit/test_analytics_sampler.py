@@ -168,7 +168,7 @@ async def test_the_counters_of_running_servers_are_read_and_others_are_left_alon
     assert row.all.latency_p50 == pytest.approx(0.4)
     assert row.all.latency_p95 == pytest.approx(0.8)
     assert row.all.tokens_per_second == pytest.approx(690 / 13.8)
-    assert list(await one.analytics.read_at()) == [vllm.id]
+    assert list(await one.registry.read_at()) == [vllm.id]
 
 
 async def test_a_reading_is_one_request_on_a_line_that_is_kept(programs: list[Program], access: Access) -> None:

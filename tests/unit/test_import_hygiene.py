@@ -20,6 +20,8 @@ LIGHT = {
     "core.settings": HEAVY | FRONTS | {"asyncio"},
     "core.registry.values": HEAVY | FRONTS | {"asyncio"},
     "core.app": HEAVY | FRONTS,
+    "core.analytics.values": HEAVY | FRONTS,
+    "core.cli.analytics": HEAVY | FRONTS,
     "core.cli.models": HEAVY | FRONTS,
     "core.cli.hosts": HEAVY | FRONTS,
     "core.cli.deploy": HEAVY | FRONTS,
