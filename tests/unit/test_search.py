@@ -84,7 +84,9 @@ def _fill(session: Session, values: list[dict[str, Any]]) -> list[tuple[Model, l
             name=value["name"],
             served_name=f"s{number}",
             **{name: value[name] for name in ("model_id", "tags", "provider", "region", "context_length", "is_global")},
-            **{f"supports_{able}": able in can for able in Capability},
+            supports_streaming=Capability.STREAMING in can,
+            supports_tools=Capability.TOOLS in can,
+            supports_vision=Capability.VISION in can,
             archived_at=search_time(number) if value["archived"] else None,
             updated_at=search_time(number % 2),
         )
@@ -104,7 +106,13 @@ def search_time(second: int) -> Any:
 
 
 def _server(model_id: str, status: ServerStatus) -> Server:
-    named = {"user_id": "me", "model_name": "m", "served_name": "m", "server_type": "vllm", "runtime": "docker"}
+    named: dict[str, Any] = {
+        "user_id": "me",
+        "model_name": "m",
+        "served_name": "m",
+        "server_type": "vllm",
+        "runtime": "docker",
+    }
     return Server(model_id=model_id, host_id="h", host_name="h", status=status, **named)
 
 
@@ -127,8 +135,8 @@ def _matches(model: Model, servers: list[ServerStatus], query: ModelQuery) -> bo
     )
 
 
-def _key(model: Model, servers: list[ServerStatus], sort: ModelSort) -> object:
-    keys: dict[ModelSort, object] = {
+def _key(model: Model, servers: list[ServerStatus], sort: ModelSort) -> Any:
+    keys: dict[ModelSort, Any] = {
         ModelSort.NAME: model.name.casefold(),
         ModelSort.PROVIDER: model.provider,
         ModelSort.MODEL_ID: model.model_id.casefold(),
@@ -155,7 +163,7 @@ def test_every_page_is_what_a_plain_loop_finds(
         filled = _fill(session, list(names.values()))
         expected = [(model, servers) for model, servers in filled if _matches(model, servers, query)]
         expected.sort(key=lambda pair: pair[0].name.replace("\0", "\ufffd").casefold())
-        expected.sort(key=lambda pair: _key(*pair, query.sort), reverse=query.descending)  # type: ignore[arg-type,return-value]
+        expected.sort(key=lambda pair: _key(pair[0], pair[1], query.sort), reverse=query.descending)
         if query.sort is ModelSort.NAME:
             expected.sort(key=lambda pair: pair[0].name.replace("\0", "\ufffd").casefold(), reverse=query.descending)
         _compare(session, query, expected, offset, limit)

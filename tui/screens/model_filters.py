@@ -142,8 +142,8 @@ def as_kept(query: ModelQuery) -> dict[str, Any]:
 def from_kept(kept: Mapping[str, Any]) -> ModelQuery:
     """The inverse; what a damaged file or another version says and is not understood is left out."""
     query = ModelQuery(descending=kept.get("descending") is True)
-    if kept.get("sort") in set(ModelSort):
-        query = replace(query, sort=ModelSort(kept["sort"]))
+    if str(kept.get("sort")) in set(ModelSort):
+        query = replace(query, sort=ModelSort(str(kept["sort"])))
     filters = kept.get("filters")
     for key in filters if isinstance(filters, list) else ():
         try:

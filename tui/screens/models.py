@@ -31,7 +31,6 @@ from tui.screens.model_filters import (
     without_filters,
 )
 from tui.screens.model_list import ModelList
-from tui.show import plural
 from tui.widgets.paged_list import PagedList
 from tui.widgets.plain import TextField
 
@@ -69,7 +68,7 @@ class ModelsScreen(BulkActions):
     def _say_counts(self) -> None:
         shown, total, marked = self.models.count, self.models.total or 0, len(self.models.marks)
         prefix = f"{marked:,} marked · " if marked else ""
-        self.query_one(FilterBar).say_count(f"{prefix}Showing {shown:,} of {plural(total, 'model')}")
+        self.query_one(FilterBar).say_count(f"{prefix}Showing {shown:,} of {total:,} model{'' if total == 1 else 's'}")
         if not shown:
             self.show_selected()
 

@@ -153,7 +153,7 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
         self.cursor = max(0, min(cursor, count - 1))
         self._resize()
         if moved:
-            self.scroll_to(y=max(0, self.cursor - height_before), animate=False, immediate=True)
+            self.scroll_to(y=max(0, self.cursor - height_before), animate=False, immediate=True, force=True)
             self._scroll_to_cursor()
         self.redraw()
         self._announce()
@@ -306,9 +306,9 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
     def _scroll_to_cursor(self) -> None:
         top, rows = self.scroll_offset.y, max(1, self.size.height - 1)
         if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False, immediate=True)
+            self.scroll_to(y=self.cursor, animate=False, immediate=True, force=True)
         elif self.cursor >= top + rows:
-            self.scroll_to(y=self.cursor - rows + 1, animate=False, immediate=True)
+            self.scroll_to(y=self.cursor - rows + 1, animate=False, immediate=True, force=True)
 
     def action_cursor(self, step: int) -> None:
         """By lines."""
