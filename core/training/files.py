@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from core.errors import CommandFailed, NotFound
 from core.files.values import ByteSource
 
 _LARGEST = 4 << 20  # bytes; a longer trainer_state.json is read at its two ends
@@ -94,7 +95,15 @@ class _Reading:
         size = self._folder.sizes.get(name)
         if size is None:
             return ""
-        return (await self._bytes(name, 0, min(size, _LARGEST))).decode("utf-8", "replace")
+        return await self._read(name, 0, min(size, _LARGEST))
+
+    async def _read(self, name: str, offset: int, length: int) -> str:
+        try:
+            content = await self._bytes(name, offset, length)
+        except (NotFound, CommandFailed):  # gone meanwhile, or closed to this user
+            self._unreadable.append(name)
+            return ""
+        return content.decode("utf-8", "replace")
 
     async def _bytes(self, name: str, offset: int, length: int) -> bytes:
         content = b""
@@ -124,8 +133,7 @@ class _Reading:
         size = self._folder.sizes.get(name, 0)
         if size <= _LARGEST:
             return await self._json(name)
-        ends = await self._bytes(name, 0, _END) + await self._bytes(name, size - _END, _END)
-        text = ends.decode("utf-8", "replace")
+        text = await self._read(name, 0, _END) + await self._read(name, size - _END, _END)
         best = _BEST.search(text)
         numbers = {found[1]: int(found[2]) for found in _NUMBER.finditer(text)}
         return {**numbers, "best_model_checkpoint": best[1] if best else ""}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from core.errors import ModelyardError, NotFound
+from core.errors import CommandFailed, ModelyardError, NotFound
 from core.files import folder as names
 from core.files.values import ByteSource
 from core.findings import Finding, Severity
@@ -73,7 +73,7 @@ async def _inner(source: Source, root: Folder) -> list[Folder | None]:
         async with gate:
             try:
                 return await _listed(source, f"{root.path.rstrip('/')}/{name}")
-            except NotFound:
+            except (NotFound, CommandFailed):  # gone meanwhile, or closed to this user
                 return None
 
     shown = [name for name in root.folders if not name.startswith(".")]
