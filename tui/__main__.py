@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Run, and leave with the exit code."""
+    """Run, and leave with the exit code; until the core is open, looking for garbage would only slow the imports."""
+    gc.disable()
     sys.exit(_dispatch(sys.argv[1:]))
 
 
@@ -39,7 +40,6 @@ def _open() -> int:
 
 
 def _screens(settings: Settings, chat_with: str | None) -> int:
-    gc.disable()  # until the first frame: collecting while importing costs a tenth of the start
     from tui.app import run_screens
 
     if not sys.stderr.isatty():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,6 +17,7 @@ from core.text import clean_line
 from tui.bridge import CoreEvent, Opener, WatchFailed, YardFailed, YardOpened, live, open_yard
 from tui.endings import run_until_ended
 from tui.keys import bindings
+from tui.stylesheet import KeptStylesheet
 from tui.terminal import DrawsChanges
 from tui.theme import MODELYARD, plain_tones
 from tui.typeahead import HoldsKeys
@@ -104,6 +104,7 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
         self._core: Worker[None] | None = None
         self.register_theme(MODELYARD)
         self.theme = settings.theme if settings.theme in self.available_themes else MODELYARD.name
+        self.stylesheet = KeptStylesheet(self.get_css_variables())
 
     def get_css_variables(self) -> dict[str, str]:
         """The theme's, and two greys that text can take, which Textual's own muted colours are not."""
@@ -116,7 +117,6 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
 
     def begin(self) -> None:
         """The first frame is out: now the core may take the processor."""
-        gc.enable()
         if self._core is None:
             self.open_core()
 
@@ -136,12 +136,20 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
     def on_yard_opened(self, message: YardOpened) -> None:
         """The lists can load."""
         self.yard = message.yard
+        self.yard.keys.ask_with(self._ask_passphrase)
         self.core_events.publish(None)
         self._summarise()
         for problem in message.yard.catalog.problems[:_MOST_PROBLEMS]:
             self.toast(f"The catalog: {problem.text}", tone="warning", timeout=12)
         if self._chat_with:
             self.guard(self._open_chat(self._chat_with))
+
+    async def _ask_passphrase(self, new: bool, _problem: str) -> str | None:
+        from tui.modals.passphrase import ask_in_dialog
+
+        if self.yard is not None:
+            await ask_in_dialog(self, self.yard.keys, new)
+        return None
 
     def on_yard_failed(self, message: YardFailed) -> None:
         """The lists show why, and how to try again."""
@@ -293,12 +301,5 @@ def fault(error: Exception) -> ModelyardError:
 
 
 def run_screens(settings: Settings, *, chat_with: str | None = None) -> int:
-    """Open the screens until the user leaves, and return the exit code; `chat_with` opens a talk with that model.
-
-    Until the first frame is out, garbage is not collected: there is none, and looking for it costs a tenth of a second.
-    """
-    gc.disable()
-    try:
-        return run_until_ended(ModelyardApp(settings, chat_with=chat_with))
-    finally:
-        gc.enable()
+    """Open the screens until the user leaves, and return the exit code; `chat_with` opens a talk with that model."""
+    return run_until_ended(ModelyardApp(settings, chat_with=chat_with))

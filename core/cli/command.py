@@ -157,6 +157,9 @@ async def _open(settings: Settings, work: Work, *, may_ask: bool) -> int | None:
 
 
 def _with_output(function: Callable[..., int | None], **options: object) -> int | None:
+    import gc
+
     from core.cli.output import Output
 
+    gc.enable()  # the screens and the commands that open the core leave that to it
     return function(Output(json=wants_json(click.get_current_context())), **options)
