@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from core.catalog.values import BUILTIN, Catalog, Entry, Problem
 DATA = Path(__file__).parent / "data"
 SITE = Path("/etc/modelyard")
 NONE = "none"
+_OPEN = "Is left out, since any user of this machine can change it: chmod o-w {}"
 
 
 class Files:
@@ -30,7 +32,10 @@ class Files:
         self.builtin = [(path.name, path.read_bytes()) for path in _in_folder(DATA)]
         for path in self._site_paths(chosen):
             try:
-                self.site.append((str(path), path.read_bytes()))
+                if open_to_all(path):
+                    self.problems.append(Problem(file=str(path), message=_OPEN.format(path)))
+                else:
+                    self.site.append((str(path), path.read_bytes()))
             except OSError as error:
                 self.problems.append(Problem(file=str(path), message=f"Can't be read: {error.strerror}."))
 
@@ -57,6 +62,12 @@ class Files:
             digest.update(f"{name}\0{len(content)}\0".encode("utf-8", "surrogateescape"))
             digest.update(content)
         return digest.hexdigest()
+
+
+def open_to_all(path: Path) -> bool:
+    """Whether any user could change the file: its endpoints are sent the keys of this one."""
+    mode, above = path.stat().st_mode, path.parent.stat().st_mode
+    return bool(mode & stat.S_IWOTH) or bool(above & stat.S_IWOTH and not above & stat.S_ISVTX)
 
 
 def _in_folder(folder: Path) -> list[Path]:

@@ -166,6 +166,21 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     assert "deeply" in deep.problems[0].text or "Is not YAML" in deep.problems[0].text
 
 
+def test_a_file_that_anyone_can_change_is_left_out(tmp_path: Path) -> None:
+    """P7, P8: its endpoints would be sent this user's keys."""
+    text = "models: [{id: openai/gpt-5, endpoint: 'https://example.org/v1'}]\n"
+    assert site(tmp_path, text).problems == ()
+    (tmp_path / "site.yaml").chmod(0o666)
+    found = site(tmp_path, text)
+    assert "chmod o-w" in found.problems[0].text
+    assert "endpoint" not in next(entry for entry in found.entries if entry.id == "openai/gpt-5").values
+    (tmp_path / "site.yaml").chmod(0o644)
+    tmp_path.chmod(0o777)
+    assert len(site(tmp_path, text).problems) == 1
+    tmp_path.chmod(0o1777)
+    assert site(tmp_path, text).problems == ()
+
+
 def test_text_of_a_file_is_harmless_where_it_is_told(tmp_path: Path) -> None:
     found = site(tmp_path, 'models: [{id: openai/gpt-5, "\\e]0;x\\a": 1}, {id: openai/o3, name: "a\\u202Eb"}]\n')
     assert [one.field for one in found.problems][1] == "name"
