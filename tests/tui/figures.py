@@ -51,17 +51,22 @@ def _calls(
 
 
 def _counters(chance: random.Random, model: Model, server_id: str, at: datetime) -> list[Counter]:
-    return [_counter(chance, model, server_id, floor(at - timedelta(hours=hours), 3600)) for hours in range(1, 30 * 24)]
+    hours = [floor(at - timedelta(hours=back), 3600) for back in range(1, 8 * 24)]
+    days = [floor(at - timedelta(days=back), 86400) for back in range(9, 30)]
+    return [
+        *(_counter(chance, model, server_id, begin) for begin in hours),
+        *(_counter(chance, model, server_id, begin, hours=24) for begin in days),
+    ]
 
 
-def _counter(chance: random.Random, model: Model, server_id: str, begin: datetime) -> Counter:
+def _counter(chance: random.Random, model: Model, server_id: str, begin: datetime, *, hours: int = 1) -> Counter:
     """Busy by day, calm by night."""
-    day = 0.5 + 0.5 * math.sin((begin.hour - 8) / 24 * 2 * math.pi)
-    requests = int(8 + 60 * day * chance.uniform(0.7, 1.3))
+    day = 0.5 + 0.5 * math.sin((begin.hour - 8) / 24 * 2 * math.pi) if hours == 1 else 0.5
+    requests = int((8 + 60 * day * chance.uniform(0.7, 1.3)) * hours)
     slow = requests // 10
     return Counter(
         at=begin,
-        seconds=3600,
+        seconds=3600 * hours,
         server_id=server_id,
         model_id=model.id,
         model_name=model.name,
