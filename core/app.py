@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from core.chat import ChatService
     from core.connections.service import ConnectionService
     from core.deploy.service import DeployService
+    from core.downloads.service import DownloadService
     from core.exchange.service import ExchangeService
     from core.hosts.service import HostService
     from core.keys.store import KeyStore
@@ -40,6 +41,7 @@ class Modelyard:
     connections: ConnectionService
     analytics: AnalyticsService
     exchange: ExchangeService
+    downloads: DownloadService
 
     @classmethod
     @asynccontextmanager
@@ -59,6 +61,7 @@ class Modelyard:
         from core.deploy.access import ServerAccess
         from core.deploy.runtimes import Runtimes
         from core.deploy.service import DeployService
+        from core.downloads.service import DownloadService
         from core.exchange.service import ExchangeService
         from core.hosts.service import HostService
         from core.keys.store import key_store
@@ -93,6 +96,7 @@ class Modelyard:
                 connections=ConnectionService(registry, places),
                 analytics=analytics,
                 exchange=ExchangeService(registry, bus),
+                downloads=DownloadService(settings, registry),
             )
         finally:
             await analytics.close()

@@ -36,6 +36,9 @@ class Settings:
     health_interval_s: float = 2.0
     load_timeout_s: float = 1800.0
     stop_timeout_s: float = 30.0
+    download_jobs: int = 2  # at once
+    download_parts: int = 4  # connections per file
+    download_bandwidth: int = 0  # bytes per second of all downloads together; 0: no limit
     ephemeral: bool = False  # processes of this program's servers end with it (the demo)
     catalog: str = ""  # a site catalog's file or folder in place of /etc/modelyard's; "none": no global models at all
     keymap: dict[str, str] = field(default_factory=dict)
@@ -84,6 +87,9 @@ _CHOICES: dict[str, type | tuple[type, ...]] = {
     "health_interval_s": (int, float),
     "load_timeout_s": (int, float),
     "stop_timeout_s": (int, float),
+    "download_jobs": int,
+    "download_parts": int,
+    "download_bandwidth": int,
     "catalog": str,
     "keymap": dict,
 }

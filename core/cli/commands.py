@@ -41,6 +41,19 @@ TREE: dict[str, Entry] = {
             "check": ("Check a catalog file, or the catalog in use", "core.cli.catalog:check"),
         },
     ),
+    "download": (
+        "Model files from elsewhere; a worker fetches them and outlives the terminal",
+        {
+            "start": ("Download a file, a repository or a folder", "core.cli.downloads:start"),
+            "list": ("List downloads", "core.cli.downloads:list_downloads"),
+            "show": ("Show everything about a download", "core.cli.downloads:show"),
+            "pause": ("Stop a download for now", "core.cli.downloads:pause"),
+            "resume": ("Go on with a paused download", "core.cli.downloads:resume"),
+            "cancel": ("Stop a download; what has come is kept", "core.cli.downloads:cancel"),
+            "retry": ("Try a failed or cancelled download again", "core.cli.downloads:retry"),
+            "remove": ("Forget a download that is over; files stay", "core.cli.downloads:remove"),
+        },
+    ),
     "files": (
         "Model files, here and on hosts",
         {"inspect": ("Tell what a model file or folder is", "core.cli.files:inspect")},

@@ -16,6 +16,7 @@ from core.chat import ChatDone, ChatPiece
 from core.db import Database
 from core.deploy.actions import actions
 from core.deploy.values import GpuFit, MemoryEstimate, Plan
+from core.downloads.service import DownloadService
 from core.errors import HostKeyUnknown, InvalidInput, StartFailed
 from core.events import Event, EventBus, HostChanged, LogLine, Progress, ServerChanged, now
 from core.exchange.service import ExchangeService
@@ -284,6 +285,7 @@ class Yard:
                 connections=cast("Any", FakeConnections(registry)),
                 analytics=AnalyticsService(registry, cast("Any", FakeSampler())),
                 exchange=ExchangeService(registry, self.bus),
+                downloads=DownloadService(settings, registry),
             )
         finally:
             await database.close()

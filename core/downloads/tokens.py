@@ -1,0 +1,93 @@
+"""A private channel to the worker: a token is held in its memory, never in the registry, argv or environment (D11)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from core.errors import ModelyardError
+from core.settings import Settings
+
+_PATIENCE_S = 15.0
+_LONGEST = 64 * 1024
+
+
+def channel(settings: Settings) -> Path:
+    """The worker's socket: one per registry, in the folder that is the user's alone."""
+    digest = sha256(os.fsencode(settings.db_path)).hexdigest()[:10]
+    return settings.runtime_dir / f"worker-{digest}.sock"
+
+
+class Tokens:
+    """The tokens that were handed over, by the id of the job that they are for."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, str] = {}
+
+    def of(self, job_id: str) -> str:
+        """The token for a job, or ""."""
+        return self._held.get(job_id, "")
+
+    def forget(self, job_id: str) -> None:
+        """The job is over."""
+        self._held.pop(job_id, None)
+
+    @asynccontextmanager
+    async def taken_at(self, path: Path) -> AsyncIterator[None]:
+        """Listen while the context lasts; only this user may connect."""
+        server = await asyncio.start_unix_server(self._take, sock=_private(path), limit=_LONGEST)
+        try:
+            yield
+        finally:
+            server.close()
+            os.unlink(path)  # noqa: PTH108 - one call, no wait
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ValueError, KeyError, TypeError, ConnectionError):
+            told = json.loads(await reader.readline())
+            self._held[str(told["job"])] = str(told["token"])
+            writer.write(b"ok\n")
+            await writer.drain()
+        writer.close()
+
+
+def _private(path: Path) -> socket.socket:
+    """A socket that only this user may connect to, from its first moment."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(mask)
+    return listener
+
+
+async def hand_over(settings: Settings, job_id: str, token: str) -> None:
+    """Give the worker, which may be starting, the token for a job.
+
+    Raises:
+        ModelyardError: it does not take it.
+    """
+    deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+    while True:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            reader, writer = await asyncio.open_unix_connection(channel(settings))
+            writer.write(json.dumps({"job": job_id, "token": token}).encode() + b"\n")
+            answer = await reader.readline()
+            writer.close()
+            if answer == b"ok\n":
+                return
+        if asyncio.get_running_loop().time() > deadline:
+            raise ModelyardError(
+                "The program that does the downloads does not answer.",
+                remedy=f"Look at {settings.data_dir / 'worker.log'}, then try again.",
+            )
+        await asyncio.sleep(0.05)
