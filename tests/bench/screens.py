@@ -1,4 +1,4 @@
-"""The screens' first frame and the bytes they cost, beside an empty Textual app: python -m tests.bench.screens."""
+"""The screens' first frame, beside an empty Textual app's, and the bytes of each key: python -m tests.bench.screens."""
 
 from __future__ import annotations
 
@@ -23,7 +23,30 @@ Empty().run()
 EMPTY = ((sys.executable, "-c", _EMPTY), "ready to be seen")
 OURS = ((sys.executable, "-m", "tui"), "Models")
 FILLED = ((sys.executable, "-m", "tui"), "0000 model")
-KEYS = {"down": "j", "up": "k", "search": "/", "escape": "\x1b", "hosts": "3", "models": "1", "help": "?"}
+SIZES = ((80, 24), (120, 40))
+KEYS = {
+    "cursor down": "\x1b[B",
+    "cursor up": "\x1b[A",
+    "page down": "\x1b[6~",
+    "open the search": "/",
+    "type a letter": "0",
+    "type another": "1",
+    "delete it": "\x7f",
+    "leave the search": "\x1b",
+    "clear it": "\x1b",
+    "to the servers": "2",
+    "to the hosts": "3",
+    "to the models": "1",
+    "to the hosts again": "3",
+    "to the models again": "1",
+    "open the help": "?",
+    "close the help": "\x1b",
+    "open a form": "a",
+    "close the form": "\x1b",
+    "open the palette": "\x10",
+    "close the palette": "\x1b",
+    "redraw": "\x0c",
+}
 
 
 def main() -> None:
@@ -40,7 +63,7 @@ def main() -> None:
         show(
             {
                 "first_frame": summary(in_turns(first, rounds=chosen.rounds), unit="ms", base="empty Textual app"),
-                "line": _line(env, idle_s=chosen.idle),
+                "line": {f"{w}x{h}": _line(env, w, h, idle_s=chosen.idle) for w, h in SIZES},
             }
         )
 
@@ -65,26 +88,26 @@ def _first_frame_ms(argv: tuple[str, ...], text: str, *, env: Mapping[str, str])
         return program.until_shown(text) * 1000
 
 
-def _line(env: Mapping[str, str], *, idle_s: float) -> dict[str, object]:
+def _line(env: Mapping[str, str], columns: int, rows: int, *, idle_s: float) -> dict[str, object]:
     """Bytes that go to the terminal: at the start, while nothing happens, and for each key."""
-    with Recorded(FILLED[0], env) as program:
+    with Recorded(FILLED[0], env, columns, rows) as program:
         program.until_shown(FILLED[1])
         program.until_quiet()
         start = sum(len(data) for _, data in program.chunks)
         idle = len(program.watch(idle_s)) / idle_s
         keys = {name: _key(program, keys) for name, keys in KEYS.items()}
     median = statistics.median(int(figures["bytes"]) for figures in keys.values())
-    return {"start_bytes": start, "idle_bytes_per_second": idle, "keys": keys, "median_bytes_per_key": median}
+    return {"start_bytes": start, "idle_bytes_per_second": idle, "median_bytes_per_key": median, "keys": keys}
 
 
 def _key(program: Recorded, keys: str) -> dict[str, float]:
-    """What one key costs: bytes until silence, milliseconds until the first of them."""
+    """What one key costs: bytes until silence, milliseconds until the first and the last of them."""
     before = len(program.chunks)
     pressed = program.press(keys)
-    program.until_quiet()
+    program.until_quiet(silence=0.6)
     answer = program.chunks[before:]
-    delay = (answer[0][0] - pressed) * 1000 if answer else 0.0
-    return {"bytes": sum(len(data) for _, data in answer), "first_byte_ms": round(delay, 1)}
+    first, last = ((at - pressed) * 1000 for at in (answer[0][0], answer[-1][0])) if answer else (0.0, 0.0)
+    return {"bytes": sum(len(data) for _, data in answer), "first_ms": round(first, 1), "last_ms": round(last, 1)}
 
 
 if __name__ == "__main__":
