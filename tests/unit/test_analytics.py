@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -21,8 +22,9 @@ from hypothesis import strategies as st
 from core.analytics.series import edges
 from core.analytics.service import AnalyticsService
 from core.analytics.spread import Spread
+from core.analytics.tally import Choice, Tally
 from core.analytics.values import By, Period, begin, parse_since
-from core.db import Database
+from core.db import Database, migrate
 from core.errors import InvalidInput
 from core.events import EventBus, now
 from core.registry.counting import Told
@@ -43,9 +45,18 @@ async def opened(path: Path, user: str = "me") -> AsyncIterator[Registry]:
         await database.close()
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with nothing in it, to be copied."""
+    path = tmp_path_factory.mktemp("empty") / "registry.db"
+    path.touch(mode=0o600)
+    migrate(path)
+    return path
+
+
 @pytest.fixture
-async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
-    async with opened(tmp_path / "registry.db") as it:
+async def registry(tmp_path: Path, empty: Path) -> AsyncIterator[Registry]:
+    async with opened(Path(shutil.copy(empty, tmp_path))) as it:
         yield it
 
 
@@ -94,12 +105,13 @@ _CALLS = st.fixed_dictionaries(
 )
 
 
-@given(st.lists(_CALLS, max_size=30))
-@settings(max_examples=25, deadline=None)
-async def test_the_figures_are_those_of_a_plain_computation(calls: list[dict[str, Any]]) -> None:
+@given(calls=st.lists(_CALLS, max_size=30))
+@settings(max_examples=40, deadline=None)
+async def test_the_figures_are_those_of_a_plain_computation(empty: Path, calls: list[dict[str, Any]]) -> None:
     """N3: what SQLite adds up is what one gets by adding up the calls one by one."""
     with tempfile.TemporaryDirectory() as folder:
-        async with opened(Path(folder) / "registry.db") as registry:
+        path = Path(shutil.copy(empty, folder))
+        async with opened(path) as registry:
             at = now()
             made = [_made(values, at) for values in calls]
             await add(registry, *(Call(**one.model_dump()) for one in made))
@@ -185,6 +197,25 @@ async def test_a_request_that_both_sources_saw_counts_once(registry: Registry) -
     points = await AnalyticsService(registry, SAMPLER).series("m", Period.DAY)
     assert sum(point.requests for point in points) == pytest.approx(101)
     assert sum(point.prompt_tokens for point in points) == pytest.approx(1001)
+
+
+_SIDES = st.tuples(st.none() | st.integers(0, 900), st.integers(0, 900), st.integers(0, 5000))
+
+
+def _tally(side: tuple[int | None, int, int]) -> Tally:
+    requests, failures, tokens = side
+    failed = None if requests is None else min(failures, requests)
+    return Tally(requests=requests, failures=failed, prompt_tokens=tokens, completion_tokens=tokens)
+
+
+@given(asked=_SIDES, counted=_SIDES)
+def test_of_two_sources_the_larger_one_stands_for_a_server(asked: Any, counted: Any) -> None:
+    mine, engines = _tally(asked), _tally(counted)
+    chosen = Choice.between(mine, engines).of(mine, engines)
+    assert (chosen.requests or 0) == max(mine.requests or 0, engines.requests or 0)
+    assert chosen.tokens == max(mine.tokens, engines.tokens)
+    assert 0 <= (chosen.failures or 0) <= (chosen.requests or 0)
+    assert chosen.figures().success_rate is None or 0 <= (chosen.figures().success_rate or 0) <= 1
 
 
 async def test_an_engine_that_does_not_tell_its_requests_adds_only_tokens(registry: Registry) -> None:
