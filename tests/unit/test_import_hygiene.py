@@ -30,6 +30,8 @@ LIGHT = {
     "core.cli.demo": HEAVY | FRONTS,
     "core.cli.doctor": HEAVY | FRONTS,
     "core.cli.files": HEAVY | FRONTS,
+    "core.cli.keys": HEAVY | FRONTS | {"cryptography"},
+    "core.keys.store": {"keyring", "secretstorage", "cryptography"} | FRONTS,
     "core.cli.catalog": HEAVY | FRONTS | {"yaml"},
     "core.cli.training": HEAVY | FRONTS | {"yaml"},
     "core.cli.routes": HEAVY | FRONTS,
@@ -61,6 +63,13 @@ def test_running_stays_light(line: str, absent: set[str]) -> None:
     loaded = _loaded(f"from core.cli.main import main; main({line.split()!r})")
     assert "core.cli.commands" in loaded
     assert loaded & absent == set()
+
+
+def test_opening_the_core_looks_for_no_keyring_and_no_vault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHON_KEYRING_BACKEND")
+    loaded = _loaded("from core.cli.main import main; main(['models', 'list'])")
+    assert "core.keys.store" in loaded
+    assert loaded & {"keyring", "secretstorage", "jeepney", "core.keys.kernel"} == set()
 
 
 def test_completion_imports_no_command() -> None:
