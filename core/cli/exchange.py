@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +12,7 @@ import click
 
 from core.cli import ask
 from core.cli.command import command
-from core.errors import CommandFailed, UsageError
+from core.errors import UsageError
 from core.exchange.values import Exported, Format, Imported
 from core.registry.import_values import OnConflict, Outcome
 from core.registry.values import Capability, ModelQuery, Provider
@@ -135,16 +133,7 @@ def _show(out: Output, preview: Preview) -> None:
 
 
 def _row(one: Decision) -> tuple[object, ...]:
-    return one.outcome.value, one.incoming.kind, one.incoming.name, how(one), one.incoming.place
-
-
-def how(one: Decision) -> str:
-    """Why, or which fields: the words of a preview's line."""
-    if one.outcome is Outcome.INVALID:
-        return "; ".join(f"{name}: {text}" for name, text in one.incoming.problems.items())
-    renamed = f"as {one.name}" if one.name != one.incoming.name else ""
-    fields = f"differs: {', '.join(one.fields)}" if one.fields else ""
-    return "; ".join(part for part in (renamed, fields, *one.incoming.notes) if part)
+    return one.outcome.value, one.incoming.kind, one.incoming.name, one.how, one.incoming.place
 
 
 def _document(preview: Preview, done: Imported | None) -> dict[str, Any]:
@@ -201,11 +190,9 @@ async def export(
     if output == "-":
         await _to_stdout(yard, out, known, chosen, kinds)
         return
-    path = Path(output)
-    if os.access(path, os.F_OK):
+    if os.access(output, os.F_OK):
         await ask.must_confirm(f"Write over {output}?", yes=yes, json=out.json)
-    with _replacing(path) as write:
-        done = await yard.exchange.export(known, write, query=chosen, kinds=kinds)
+    done = await yard.exchange.export_file(output, known, query=chosen, kinds=kinds)
     _say_exported(out, output, known, done)
 
 
@@ -241,21 +228,3 @@ def _say_exported(out: Output, output: str, form: Format, done: Exported) -> Non
     out.line(f"Wrote {counted} to {output}.")
     for name in done.left_out:
         out.line(f"Left out, since it looks like a secret: {name}")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Callable[[str], object]]:
-    """Write beside the file and put it in its place at the end, so that a failure leaves what was there."""
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        beside = Path(name)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                yield file.write
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise CommandFailed(
-            f"{path} can't be written: {error.strerror}", remedy="Choose a folder that you may write to."
-        ) from error

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from core.errors import CommandFailed
 from core.events import Event, EventBus, Progress
 from core.exchange import hf_cache, ollama, readers, writers
 from core.exchange.litellm import LiteLLM
 from core.exchange.portable import incoming, portable
-from core.exchange.values import VERSION, Exported, Format, Imported, Item, Preview, Reading, unreadable
+from core.exchange.values import KINDS, VERSION, Exported, Format, Imported, Item, Preview, Reading, unreadable
 from core.registry.import_values import Incoming, OnConflict, Outcome
 from core.registry.values import ModelQuery, Ownership
 
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
     from core.registry.store import Registry
 
 BATCH = 500  # records in a transaction
-KINDS = ("regions", "heads", "models")
 _ORDER = {"region": 0, "head": 1, "model": 2}
 _NAMED = 20
 _ALL = 10**9
@@ -153,6 +156,17 @@ class ExchangeService:
             write(some)
         return Exported(counts=counts, left_out=tuple(lost))
 
+    async def export_file(
+        self, path: str, form: Format, *, query: ModelQuery | None = None, kinds: Sequence[str] = KINDS
+    ) -> Exported:
+        """The same into a file, mode 0600, which is put in its place when it is whole.
+
+        Raises:
+            CommandFailed: it can't be written.
+        """
+        with _replacing(Path(path)) as write:
+            return await self.export(form, write, query=query, kinds=kinds)
+
     async def _records(self, kind: str, query: ModelQuery | None) -> Sequence[Model | Head | Region]:
         if kind == "heads":
             return await self._registry.heads()
@@ -164,6 +178,24 @@ class ExchangeService:
             names = await self._registry.model_names(replace(one, ownership=Ownership.MINE), most=_ALL)
             found += await self._registry.models_of([*names])
         return found
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Callable[[str], object]]:
+    """Write beside the file and put it in its place at the end, so that a failure leaves what was there."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        beside = Path(name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+                yield file.write
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise CommandFailed(
+            f"{path} can't be written: {error.strerror}", remedy="Choose a folder that you may write to."
+        ) from error
 
 
 def _some(pieces: Iterator[str], size: int = 1 << 18) -> str:

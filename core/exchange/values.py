@@ -12,6 +12,7 @@ from core.errors import UsageError
 from core.events import Event
 from core.registry.import_values import Decision, Incoming, OnConflict, Outcome
 
+KINDS = ("regions", "heads", "models")  # in the order of a document
 VERSION = 1  # of the exported documents
 DEEPEST = 60  # levels of lists and objects in each other
 LIST_NAMES: Mapping[str, str] = {"regions": "region", "heads": "head", "models": "model", "model_list": "litellm"}

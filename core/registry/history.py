@@ -72,6 +72,16 @@ class HistoryRecords(Store):
 
         return await self._db.read(work)
 
+    async def count_batches(self, ref: str | None = None) -> int:
+        """How many actions `batches` has."""
+
+        def work(session: Session) -> int:
+            return session.exec(
+                select(func.count(col(Change.batch).distinct())).where(*self._about(session, ref))
+            ).one()
+
+        return await self._db.read(work)
+
     async def batch(self, batch_id: str, *, limit: int = 100) -> tuple[Batch, list[Change]]:
         """One action and its first lines, in order.
 

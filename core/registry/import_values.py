@@ -61,6 +61,15 @@ class Decision:
         names = ("metadata" if name == "extra" else name for name in self.changes)
         return tuple(names) if self.outcome in (Outcome.CHANGE, Outcome.CONFLICT) else ()
 
+    @property
+    def how(self) -> str:
+        """Why, or which fields, for people; not yet harmless for a terminal."""
+        if self.outcome is Outcome.INVALID:
+            return "; ".join(f"{name}: {text}" for name, text in self.incoming.problems.items())
+        renamed = f"as {self.name}" if self.name != self.incoming.name else ""
+        fields = f"differs: {', '.join(self.fields)}" if self.fields else ""
+        return "; ".join(part for part in (renamed, fields, *self.incoming.notes) if part)
+
     def as_dict(self) -> dict[str, object]:
         """A row of the preview for scripts."""
         one = self.incoming

@@ -18,14 +18,17 @@ from tui.modals.chat import ChatDialog
 from tui.modals.check import CheckDialog
 from tui.modals.choose import ChooseDialog
 from tui.modals.confirm import ConfirmDialog
+from tui.modals.connection import ConnectionDialog
 from tui.modals.deploy import DeployDialog
 from tui.modals.error import ErrorDialog
 from tui.modals.fingerprint import FingerprintDialog
 from tui.modals.help import HelpDialog
+from tui.modals.history import HistoryDialog
 from tui.modals.host_form import HostForm
 from tui.modals.keys import KeysDialog
 from tui.modals.logs import LogDialog
 from tui.modals.pick import PickDialog
+from tui.modals.rate import RateDialog
 from tui.modals.record_form import Drafting, RecordForm
 from tui.modals.training import TrainingDialog
 from tui.screens.analytics import AnalyticsScreen
@@ -46,6 +49,7 @@ _OWNERS: dict[str, list[type[Any]]] = {
     "analytics": [AnalyticsScreen],
     "heads": [HeadsScreen],
     "keys": [KeysDialog],
+    "history": [HistoryDialog],
     "form": [RecordForm, HostForm, DeployDialog],
     "draft": [Drafting],
     "training": [TrainingDialog],
@@ -56,6 +60,8 @@ _OWNERS: dict[str, list[type[Any]]] = {
     "pick": [PickDialog],
     "logs": [LogDialog],
     "chat": [ChatDialog],
+    "rate": [RateDialog],
+    "test": [ConnectionDialog],
 }
 _TEXTUALS_OWN = {"command_palette", "app.focus_next", "app.focus_previous"}
 
@@ -83,7 +89,7 @@ def test_every_action_is_there(group: str) -> None:
 def test_ids_are_unique_and_no_key_is_bound_twice_in_one_place() -> None:
     ids = [key.id for group in GROUPS for key in keys_of(group)]
     assert len(ids) == len(set(ids))
-    for place in ("models", "servers", "hosts", "heads"):
+    for place in ("models", "servers", "hosts", "analytics", "heads"):
         pressed = [part for key in keys_of(place, "view", "list", "app") for part in key.keys.split(",")]
         assert len(pressed) == len(set(pressed)), place
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from core.registry.values import ModelRow
 from tui import operations
-from tui.screens import model_sources
+from tui.screens import model_records, model_sources
 from tui.screens.base import ListScreen
 from tui.screens.model_list import ModelList
 
-_OF_CORE = {"mine", "edit", "deploy", "stop", "restart", "chat", "logs", "delete", "archive"}
+_OF_CORE = {"mine", "edit", "deploy", "stop", "restart", "chat", "test", "logs", "delete", "archive"}
 
 
 class ModelActions(ListScreen):
@@ -65,6 +65,26 @@ class ModelActions(ListScreen):
         """What a training job left."""
         await model_sources.add_training(self)
 
+    async def do_import(self) -> None:
+        """Records of a file or of another program."""
+        await model_records.import_records(self)
+
+    async def do_export(self) -> None:
+        """Records into a file."""
+        await model_records.export_records(self)
+
+    async def do_history(self) -> None:
+        """Who changed what."""
+        await model_records.history(self)
+
+    async def do_undo(self) -> None:
+        """Take the newest change back."""
+        await model_records.undo(self)
+
+    async def do_redo(self) -> None:
+        """Do again what was taken back."""
+        await model_records.undo(self, redo=True)
+
     def show_new(self, model_id: str) -> None:
         """Bring the list to a new model."""
         self.reload_soon(select=model_id)
@@ -90,6 +110,13 @@ class ModelActions(ListScreen):
         """Show its server's logs."""
         if (server := self.chosen.server) is not None:
             await operations.show_logs(self.modelyard, server)
+
+    async def do_test(self) -> None:
+        """Test its connection."""
+        from tui.modals.connection import ConnectionDialog
+
+        await self.app.push_screen_wait(ConnectionDialog(self.chosen.model))
+        self.reload_soon()
 
     async def do_chat(self) -> None:
         """Talk to it."""
