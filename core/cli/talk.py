@@ -44,7 +44,7 @@ class Teller:
         from core.chat import ChatPiece, ToolCall
         from core.errors import ModelyardError
 
-        async with aclosing(self.talk.ask(question, images)) as parts:  # type: ignore[type-var]
+        async with aclosing(self.talk.ask(question, images)) as parts:
             async for part in parts:
                 if isinstance(part, ToolCall):
                     self.calls.append(part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.registry.values import ACTIVE, DEPLOYABLE, Action, ServerStatus
+from core.registry.values import ACTIVE, DEPLOYABLE, Action, Provider, ServerStatus
 
 if TYPE_CHECKING:
     from core.registry.records import Model, Server
@@ -21,9 +21,8 @@ def actions(model: Model, server: Server | None, *, user_id: str) -> list[Action
         Action(name="deploy", why_not=not_mine or _no_deploy(model, status)),
         Action(name="stop", why_not=_needs(status, ACTIVE - {ServerStatus.STOPPING}, "It is not deployed.")),
         Action(name="restart", why_not=_no_restart(status)),
-        Action(
-            name="chat", why_not="" if model.endpoint else _needs(status, {ServerStatus.RUNNING}, "It is not running.")
-        ),
+        Action(name="chat", why_not=_no_chat(model, status)),
+        Action(name="test"),
         Action(name="logs", why_not="" if server else "It was never deployed."),
         *([Action(name="mine")] if model.is_global else []),
         Action(name="edit", why_not=not_mine),
@@ -52,6 +51,13 @@ def _no_restart(status: ServerStatus | None) -> str:
     if status is None:
         return "It was never deployed."
     return "It is being worked on." if status in {ServerStatus.STARTING, ServerStatus.STOPPING} else ""
+
+
+def _no_chat(model: Model, status: ServerStatus | None) -> str:
+    """A provider's own service, Ollama's included, needs no endpoint on the record."""
+    if model.endpoint or model.provider not in DEPLOYABLE - {Provider.OLLAMA}:
+        return ""
+    return _needs(status, {ServerStatus.RUNNING}, "It is not running.")
 
 
 def _needs(status: ServerStatus | None, wanted: set[ServerStatus] | frozenset[ServerStatus], why: str) -> str:

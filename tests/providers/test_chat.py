@@ -51,7 +51,7 @@ async def test_each_provider_answers_and_is_counted(server: FakeProvider, yard: 
 
 
 async def test_the_record_sets_what_is_asked_and_can_be_overridden(server: FakeProvider, yard: SmallYard) -> None:
-    more = {"default_temperature": 0.3, "default_top_p": 0.9, "max_output_tokens": 99}
+    more: dict[str, Any] = {"default_temperature": 0.3, "default_top_p": 0.9, "max_output_tokens": 99}
     await yard.add(server, **more, extra={"system_prompt": "Rhyme."})
     await _say(Talk(yard.chat, yard.registry, "mine"), "Hi")
     sent = server.last.body
