@@ -45,6 +45,8 @@ def hostile_yard(tmp_path: Any, text: str) -> Yard:
 
     async def fill(registry: Registry) -> None:
         host = await registry.add_host(Host(name="atlas", target=text, models_dir=text, problem=text))
+        await registry.add_region({"id": "lab", "name": text})
+        await registry.add_head({"name": text, "region": "lab", "url": "https://h/v1", "description": text})
         model = await registry.add_model(
             {
                 "name": text.replace("\x00", ""),
@@ -52,6 +54,8 @@ def hostile_yard(tmp_path: Any, text: str) -> Yard:
                 "model_id": text,
                 "path": text,
                 "tags": [text],
+                "head": text,
+                "region": "lab",
                 "served_name": "plain-1",
             }
         )
@@ -127,6 +131,15 @@ async def test_screens_and_dialogs_show_it_literally(tmp_path: Any, name: str) -
         await check(pilot, name)
 
 
+@pytest.mark.parametrize("name", ["title", "c1", "bidi", "click"])
+async def test_heads_and_regions_show_it_literally(tmp_path: Any, name: str) -> None:
+    """R1, R2: on their screen and in their forms."""
+    async with session(hostile_yard(tmp_path, CORPUS[name]), size=(120, 40)) as pilot:
+        for key in ("5", "e", "escape", "v", "e"):
+            await press(pilot, key)
+            await check(pilot, name)
+
+
 @pytest.mark.parametrize("name", CORPUS)
 async def test_errors_toasts_and_answers_show_it_literally(tmp_path: Any, name: str) -> None:
     text = CORPUS[name]
@@ -152,7 +165,7 @@ async def _written(folder: Any, text: str) -> str:
         output = io.StringIO()
         for segment in segments(pilot):
             output.write(segment.style.render(segment.text) if segment.style else segment.text)
-        return re.sub(r"id=\d+", "", output.getvalue())
+        return re.sub(r"id=\d+|\b[0-9a-f]{12}\b|\d{4}-\d\d-\d\d \d\d:\d\d", "", output.getvalue())
 
 
 async def test_pasted_text_is_cleaned(yard: Yard) -> None:

@@ -17,6 +17,7 @@ from tests.cli.program import Terminal
 from tests.tui import demo
 from tests.tui.fake import Yard
 from tests.tui.user import press, rows, screen_text, select, selected, session, settle, toasts, type_text, until
+from tui.modals.key_form import KeyForm
 from tui.modals.model_form import ModelForm
 from tui.widgets.fields import Field
 
@@ -257,6 +258,22 @@ async def test_a_key_in_place_of_its_name_is_refused_and_not_shown(yard: Yard) -
         pilot.app.screen.query_one("#field-endpoint", Field).put(f"https://host/{key}")
         await until(pilot, lambda: draft_of(yard) == {"name": "named"})
         assert key not in (yard.settings.data_dir / "drafts" / "model-new.json").read_text()
+
+
+async def test_a_new_key_is_stored_from_the_form(yard: Yard) -> None:
+    """P8: the list of keys offers to store another one; leaving that changes nothing."""
+    async with session(yard, size=(80, 24)) as pilot:
+        await press(pilot, "a")
+        await go_to(pilot, "api_key_ref")
+        await press(pilot, "enter")
+        await until(pilot, lambda: "Store a new key…" in screen_text(pilot))
+        await type_text(pilot, "zz")
+        assert "zz  as typed" in screen_text(pilot)
+        await press(pilot, "down", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, KeyForm))
+        await press(pilot, "escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ModelForm))
+        assert value(pilot, "api_key_ref") == ""
 
 
 def draft_of(yard: Yard, name: str = "model-new") -> dict[str, Any] | None:

@@ -76,16 +76,13 @@ class ChooseDialog(Dialog[str | None]):
     def _narrow(self) -> None:
         text = self.query_one("#typed", TextField).value
         words = _folded(text).split()
-        found = [
-            (option, folded)
-            for option, folded in self._options
-            if option.always or all(word in folded for word in words)
-        ]
+        fits = [pair for pair in self._options if not pair[0].always and all(word in pair[1] for word in words)]
         if words:
-            found.sort(key=lambda pair: _distance(pair[0], pair[1], words[0]))
-        self._shown = [option for option, _ in found if option.key or not words]
+            fits.sort(key=lambda pair: _distance(pair[0], pair[1], words[0]))
+        self._shown = [option for option, _ in fits if option.key or not words]
         if self._free is not None and text.strip() and text.strip() not in {option.key for option in self._shown}:
             self._shown.append(Option(text.strip(), text.strip(), "as typed"))
+        self._shown += [option for option, _ in self._options if option.always]
 
     def _draw(self) -> None:
         room = max(3, min(_MOST, self.app.size.height - _AROUND))
@@ -135,8 +132,6 @@ def _folded(text: str) -> str:
 
 def _distance(option: Option, folded: str, word: str) -> tuple[int, int]:
     """The key itself first, then what begins with the word, then the rest; the shorter before the longer."""
-    if option.always:
-        return (9, 0)
     key = _folded(option.key)
     place = 0 if key == word else 1 if key.startswith(word) else 2 if f" {word}" in folded else 3
     return (place, len(folded))

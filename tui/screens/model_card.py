@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
-from core.registry.checks import json_text
 from core.registry.values import ACTIVE, Action, EngineName, ModelRow, ServerStatus
 from tui.keys import GROUPS
 from tui.show import hanging, line, moment, pairs, size, status_mark, tokens, toned, uptime
@@ -86,6 +85,8 @@ def _record(model: Model, room: int) -> Content:
 
 def _json(value: dict[str, Any], room: int) -> str:
     """On one line where it fits."""
+    from core.registry.checks import json_text
+
     text = json_text(value)
     short = json_text(value, indent=None)
     return short if len(short) <= room - _LABEL else text
