@@ -46,7 +46,7 @@ _TONES = {
     Outcome.INVALID: ("✗ invalid", "bad"),
 }
 _FIRST = (Outcome.INVALID, Outcome.CONFLICT, Outcome.CHANGE, Outcome.ADD, Outcome.UNCHANGED)
-_HINTS = {"file": "JSON, YAML, TOML, CSV, LiteLLM; Enter looks", "ollama": "Empty: its own", "hf": "Empty: its own"}
+_HINTS = {"file": "Enter looks", "ollama": "Empty: its own folder", "hf": "Empty: its own folder"}
 
 
 class DecisionList(PagedList[Decision]):
@@ -95,9 +95,10 @@ class ImportDialog(Dialog[Imported | None]):
         self._preview: Preview | None = None
         self._done: Imported | None = None
         self._busy = False
+        self._told = ""
 
     def body(self) -> Iterable[Widget]:
-        yield Field("source", "From", Choice(_SOURCES, "file"), hint="Keys are never read, only their names")
+        yield Field("source", "From", Choice(_SOURCES, "file"), hint="JSON, YAML, TOML, CSV, LiteLLM")
         yield Field("path", "Path", TextField(placeholder="models.yaml"), hint=_HINTS["file"])
         yield Field("rule", "If it is there", Choice(_RULES, OnConflict.SKIP.value), hint="With other values")
         yield DecisionList()
@@ -117,7 +118,9 @@ class ImportDialog(Dialog[Imported | None]):
         return Path(self._value("path")).expanduser()
 
     def on_mount(self) -> None:
-        self.query_one(DecisionList).say("What would happen is shown here first.")
+        self.query_one(DecisionList).say(
+            "What would happen is shown here first.\n\nKeys are never read, only their names."
+        )
 
     @on(Button.Pressed, "#button-close")
     def close_pressed(self) -> None:
@@ -212,12 +215,22 @@ class ImportDialog(Dialog[Imported | None]):
             return
         preview = await self._yard.exchange.preview(self._reading, OnConflict(self._value("rule")))
         self._preview = preview
+        self._told = "\n".join([_counted(preview), *preview.notes[:2]])
         await self.query_one(DecisionList).take(preview.decisions)
-        notes = "".join(f"\n{note}" for note in preview.notes[:2])
-        self._say(_counted(preview) + notes)
+        self._say_selected()
         write = self.query_one("#button-import", Button)
         write.disabled = not preview.writes
         self.set_focus(write if preview.writes else self.query_one(DecisionList))
+
+    @on(PagedList.Selected)
+    def _say_selected(self) -> None:
+        """What is wrong with the selected record, in full."""
+        if self._preview is None or self._done is not None:
+            return
+        selected = self.query_one(DecisionList).selected
+        place = f" ({selected.incoming.place})" if selected is not None and selected.incoming.line else ""
+        detail = f"\n{_how(selected)}{place}" if selected is not None and _how(selected) else ""
+        self._say(self._told + detail)
 
     async def _apply(self, preview: Preview) -> None:
         async with closing(self._yard.exchange.apply(preview)) as events:
@@ -242,7 +255,7 @@ _TOLD = {"add": "added", "change": "changed", "conflict": "left alone"}
 
 
 def _counted(preview: Preview) -> str:
-    words = {Outcome.ADD: "to add", Outcome.CHANGE: "to change", Outcome.CONFLICT: "in conflict, kept as they are"}
+    words = {Outcome.ADD: "to add", Outcome.CHANGE: "to change", Outcome.CONFLICT: "in conflict (kept)"}
     counts = preview.counts.items()
     told = ", ".join(f"{count:,} {words.get(outcome, outcome.value)}" for outcome, count in counts if count)
     return told or "There are no records in it."

@@ -48,7 +48,7 @@ class ExportDialog(Dialog[str | None]):
         which = [("all of mine", "all"), (f"those on the list ({self._shown:,})", "shown")]
         yield Plain("Your models, heads and regions; keys are only named, secrets left out.", classes="muted")
         with Vertical(classes="fields"):
-            yield Field("path", "File *", TextField("models.yaml"), hint="…json, …yaml, …toml or …csv")
+            yield Field("path", "File *", TextField("models.yaml"), hint=".json, .yaml, .toml or .csv")
             yield Field("which", "Models", Choice(which, "all"), hint="CSV: models only")
         with Horizontal(id="progress"):
             yield Spinner()
@@ -68,7 +68,7 @@ class ExportDialog(Dialog[str | None]):
         """Write the file."""
         path = str(self.query_one("#field-path", Field).value).strip()
         known = Format.of(path)
-        problem = "" if known else "Its name must end in .json, .yaml, .toml or .csv."
+        problem = "" if known else "Must end in .json, .yaml, .toml or .csv."
         self.query_one("#field-path", Field).complain(problem if path else "Required.")
         if known and not self._busy:
             self._busy = True
