@@ -295,6 +295,7 @@ class DeployService:
         except EngineRefused:
             await runtime.remove(created)  # it never ran: it has no log, and holds the name
             raise
+        await self._registry.note_deployed(server.model_id, server.id)
         return await self._started(server, created)
 
     async def _started(self, server: Server, container_id: str) -> tuple[Server, ServerChanged | None]:

@@ -68,7 +68,7 @@ def test_an_adapter_alone_is_registered_but_not_deployed(tmp_path: Path) -> None
 
 
 def test_registered_and_deployed_in_one_go(smollm2: Path, tmp_path: Path) -> None:
-    """P18: with a real engine."""
+    """P18, N2: with a real engine; server and time of the deploy are kept."""
     folder = write(tmp_path / "tiny", {"args.json": {"model": "HuggingFaceTB/SmolLM2-135M-Instruct"}})
     (folder / "tiny.gguf").symlink_to(smollm2)
     ended = done("models", "add-training", str(folder), "--deploy", "--yes", "--max-model-len", "512", "--json")
@@ -76,6 +76,8 @@ def test_registered_and_deployed_in_one_go(smollm2: Path, tmp_path: Path) -> Non
     try:
         assert events[0]["model"]["model_id"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
         assert events[-1]["server"]["status"] == "running"
-        assert done("models", "show", "tiny", "--json").json()["status"] == "running"
+        shown = done("models", "show", "tiny", "--json").json()
+        assert (shown["status"], shown["metadata"]["server_id"]) == ("running", shown["server_id"])
+        assert shown["metadata"]["deployed_at"] >= shown["created_at"]
     finally:
         done("stop", "tiny", "--json")
