@@ -76,7 +76,7 @@ class Frame:
 def _size_of(update: Update) -> tuple[int, int]:
     if isinstance(update, LayoutUpdate):
         return update.region.right, update.region.bottom
-    return update.chop_ends[0][-1], len(update.chops)
+    return max(chain.from_iterable(update.chop_ends), default=0), len(update.chops)
 
 
 def _pieces(update: Update) -> Iterator[tuple[int, int, Iterable[Segment]]]:

@@ -134,7 +134,7 @@ def test_differences_of_whole_frames_show_the_last_one(frames: list[list[Strip]]
 def test_partial_updates_change_their_pieces_only(
     before: list[Strip], after: list[Strip], cuts: list[int], touched: list[Span]
 ) -> None:
-    frame, terminal = Frame(), Terminal()
+    frame, terminal = Frame(erases=True), Terminal()
     for update in (whole(before), part(after, cuts, touched)):
         frame.take(update)
         terminal.stream.feed(frame.changes())
@@ -155,7 +155,7 @@ def _pieces(cuts: Sequence[int], touched: Sequence[Span]) -> list[Span]:
 def test_where_a_terminal_disagrees_about_a_width_the_rest_stays_in_its_place(
     before: list[Strip], after: list[Strip], narrow: str
 ) -> None:
-    frame, terminal = Frame(), Terminal(narrow=narrow)
+    frame, terminal = Frame(erases=True), Terminal(narrow=narrow)
     for strips in (before, after):
         frame.take(whole(strips))
         terminal.stream.feed(frame.changes())
