@@ -5,81 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.cli.crash import save
-from core.db import Database
 from core.errors import (
     InvalidInput,
     KeyMissing,
     KeyProblem,
-    KeyringTrouble,
     KeysLocked,
     ModelyardError,
     NotAllowed,
     Refused,
     WrongPassphrase,
 )
-from core.events import EventBus
 from core.findings import Finding, Severity
 from core.keys.choice import key_name
-from core.keys.ring import Ring
 from core.keys.store import KeyStore
 from core.keys.values import KeySource
-from core.keys.vault import Vault
-from core.keys.vault_keys import VaultKeys
 from core.registry.records import Head, Model
-from core.registry.store import Registry
-from core.settings import Settings
-from tests.unit import keyrings
+from tests.unit.key_place import KeyPlace
 
 PLANTED = "sk-planted-77aa12bc"
 PASSPHRASE = "correct horse"
-
-
-class Place:
-    """A key store on files of its own."""
-
-    def __init__(self, settings: Settings, registry: Registry, bus: EventBus) -> None:
-        self.settings, self.registry, self.bus = settings, registry, bus
-
-    def store(self, *, keys: str = "auto", probe_s: float = 4.0, answer_s: float = 15.0) -> KeyStore:
-        """Another program of the same user."""
-        ring = Ring(self.settings.data_dir / "keys.lock", probe_s=probe_s, answer_s=answer_s)
-        vault = VaultKeys(Vault(self.settings.data_dir / "vault", cost=16))
-        return KeyStore(replace(self.settings, keys=keys), self.registry, self.bus, ring=ring, vault=vault)
-
-
-@pytest.fixture
-async def place(settings: Settings) -> AsyncIterator[Place]:
-    settings.ensure_folders()
-    database = Database(settings.db_path)
-    await database.open()
-    bus = EventBus()
-    yield Place(settings, Registry(database, bus, user_id="ada"), bus)
-    await database.close()
-
-
-@pytest.fixture
-async def keys(place: Place) -> AsyncIterator[KeyStore]:
-    store = place.store()
-    yield store
-    await store.close()
-
-
-def _use(monkeypatch: pytest.MonkeyPatch, backend: type[Any], folder: Path) -> None:
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", f"{keyrings.__name__}.{backend.__name__}")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    monkeypatch.setenv(keyrings.VARIABLE, str(folder / "keyring.json"))
 
 
 # The environment
@@ -148,7 +99,7 @@ async def test_what_no_header_can_hold_is_no_key_and_is_not_repeated(
 
 
 async def test_only_the_environment_where_the_configuration_says_so(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: KeyPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = place.store(keys="environment")
     monkeypatch.setenv("MINE", PLANTED)
@@ -175,7 +126,7 @@ async def test_nothing_is_asked_while_there_is_no_vault(keys: KeyStore) -> None:
     assert "keeps nothing safe" in backend.detail
 
 
-async def test_the_vault_is_unlocked_once_by_whoever_can(place: Place, keys: KeyStore) -> None:
+async def test_the_vault_is_unlocked_once_by_whoever_can(place: KeyPlace, keys: KeyStore) -> None:
     asked: list[tuple[bool, str]] = []
     answers = iter(["short", PASSPHRASE, "wrong horse", PASSPHRASE])
 
@@ -195,7 +146,7 @@ async def test_the_vault_is_unlocked_once_by_whoever_can(place: Place, keys: Key
 
 
 async def test_a_locked_vault_is_an_error_that_says_how_to_open_it(
-    place: Place, keys: KeyStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    place: KeyPlace, keys: KeyStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     await keys.unlock(PASSPHRASE)
     await keys.set("team", PLANTED)
@@ -221,7 +172,7 @@ async def test_a_locked_vault_is_an_error_that_says_how_to_open_it(
         await place.store().get("team")
 
 
-async def test_a_passphrase_changed_elsewhere_is_asked_for_again(place: Place, keys: KeyStore) -> None:
+async def test_a_passphrase_changed_elsewhere_is_asked_for_again(place: KeyPlace, keys: KeyStore) -> None:
     await keys.unlock(PASSPHRASE)
     await keys.set("team", PLANTED)
     other = place.store()
@@ -251,123 +202,6 @@ async def test_names_are_words_and_never_keys_themselves(keys: KeyStore, name: s
     with pytest.raises(InvalidInput) as caught:
         await keys.set(name, "value")
     assert caught.value.fields.keys() == {"name"}
-
-
-# A keyring
-
-
-async def test_a_keyring_that_works_is_used_through_the_library(
-    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    _use(monkeypatch, keyrings.FileKeyring, tmp_path)
-    keys, other = place.store(), place.store()
-    await asyncio.gather(keys.set("one", PLANTED), other.set("two", "second"))
-    assert (await keys.backend()).kind == "keyring"
-    assert [(info.name, info.source) for info in await keys.names()] == [
-        ("one", KeySource.KEYRING),
-        ("two", KeySource.KEYRING),
-    ]
-    assert await other.get("one") == PLANTED
-    await keys.remove("one")
-    assert await other.get("one") is None
-    assert not (place.settings.data_dir / "vault").exists()
-    await keys.close()
-    await other.close()
-
-
-async def test_a_keyring_that_hangs_is_given_up_and_its_process_is_gone(
-    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    _use(monkeypatch, keyrings.HangingKeyring, tmp_path)
-    keys = place.store(probe_s=0.8)
-    began = time.monotonic()
-    backend = await keys.backend()
-    assert time.monotonic() - began < 5
-    assert backend.kind == "vault"
-    assert "did not answer" in backend.detail
-    assert (await keys.backend()) == backend  # not probed again
-    with pytest.raises(KeyringTrouble, match="keyring"):
-        await place.store(keys="keyring", probe_s=0.8).get("one")
-    children = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "ring_child"], capture_output=True, check=False)
-    assert children.stdout == b""
-
-
-async def test_a_keyring_that_asks_on_the_terminal_can_not(
-    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    _use(monkeypatch, keyrings.AskingKeyring, tmp_path)
-    assert (await place.store(probe_s=1).backend()).kind == "vault"
-
-
-async def test_a_keyring_that_repeats_the_key_is_not_repeated(
-    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    _use(monkeypatch, keyrings.TalkativeKeyring, tmp_path)
-    keys = place.store()
-    with pytest.raises(KeyringTrouble) as caught:
-        await keys.set("one", PLANTED)
-    await keys.close()
-    assert caught.value.cause == "it failed: PasswordSetError"
-    assert PLANTED not in "".join(capfd.readouterr())
-
-
-@pytest.mark.parametrize("backend", ["keyring.backends.fail.Keyring", "keyrings.alt.file.PlaintextKeyring"])
-async def test_what_keeps_nothing_safe_is_never_used(
-    keys: KeyStore, monkeypatch: pytest.MonkeyPatch, backend: str
-) -> None:
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", backend)
-    assert (await keys.backend()).kind == "vault"
-
-
-async def test_without_a_session_bus_nothing_is_started(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PYTHON_KEYRING_BACKEND")
-
-    async def never(*_: object, **__: object) -> None:
-        raise AssertionError
-
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", never)
-    assert "no D-Bus session bus" in (await keys.backend()).detail
-
-
-REAL = """
-import asyncio, sys
-from pathlib import Path
-from core.keys.ring import Ring
-
-async def main():
-    ring = Ring(Path(sys.argv[1]))
-    print(repr(await ring.why_not()))
-    await ring.set("one", "first"); await ring.set("two", "second"); await ring.remove("one")
-    print(await ring.get("one"), await ring.get("two"), await ring.names())
-    import secretstorage
-    from secretstorage.collection import get_collection_by_alias
-    get_collection_by_alias(secretstorage.dbus_init(), "default").lock()
-    print(await Ring(Path(sys.argv[1])).why_not())
-    await ring.close()
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.skipif(not shutil.which("gnome-keyring-daemon"), reason="needs gnome-keyring and dbus")
-def test_a_real_secret_service_is_used_and_never_prompts(tmp_path: Path) -> None:
-    start = "printf pw | gnome-keyring-daemon --foreground --unlock --components=secrets >&2 & "
-    wait = "for i in $(seq 100); do dbus-send --session --dest=org.freedesktop.secrets / x.y 2>&1; sleep 0.05; "
-    wait += "dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.NameHasOwner "
-    wait += "string:org.freedesktop.secrets | grep -q true && break; done; "
-    script = f'{start}{wait}"$0" -c "$1" "$2"; code=$?; kill %1; exit $code'
-    env = {name: value for name, value in os.environ.items() if name != "PYTHON_KEYRING_BACKEND"}
-    done = subprocess.run(
-        ["dbus-run-session", "--", "bash", "-c", script, sys.executable, REAL, str(tmp_path / "lock")],
-        capture_output=True,
-        text=True,
-        env={**env, "PYTHONPATH": str(Path(__file__).parents[2])},
-        timeout=60,
-        check=False,
-    )
-    lines = done.stdout.splitlines()
-    assert lines[-3:-1] == ["''", "None second ['two']"], done.stderr
-    assert "is locked" in lines[-1]
 
 
 # Which key a model uses
@@ -405,7 +239,7 @@ async def test_a_model_that_names_a_missing_key_gets_no_other(keys: KeyStore, mo
         await keys.for_model(_model(provider="openai", api_key_ref="mine"))
 
 
-async def test_the_list_says_who_uses_a_key(place: Place, keys: KeyStore) -> None:
+async def test_the_list_says_who_uses_a_key(place: KeyPlace, keys: KeyStore) -> None:
     base = {"model_id": "x", "provider": "openai"}
     for number in range(25):
         await place.registry.add_model({**base, "name": f"m{number:02}", "api_key_ref": "team"})
@@ -424,7 +258,7 @@ async def test_the_list_says_who_uses_a_key(place: Place, keys: KeyStore) -> Non
 # What could repeat a key
 
 
-async def test_no_error_finding_or_report_repeats_a_key_that_was_read(place: Place, keys: KeyStore) -> None:
+async def test_no_error_finding_or_report_repeats_a_key_that_was_read(place: KeyPlace, keys: KeyStore) -> None:
     await keys.unlock(PASSPHRASE)
     await keys.set("team", "an-unusual-key-0815")
     said = "Incorrect API key provided: an-unusual-key-0815."
@@ -437,7 +271,7 @@ async def test_no_error_finding_or_report_repeats_a_key_that_was_read(place: Pla
     assert report.parent.parent.stat().st_mode & 0o777 == 0o700
 
 
-async def test_events_name_keys_and_hold_no_values(place: Place, keys: KeyStore) -> None:
+async def test_events_name_keys_and_hold_no_values(place: KeyPlace, keys: KeyStore) -> None:
     async with place.bus.subscribe() as events:
         await keys.unlock(PASSPHRASE)
         await keys.set("team", PLANTED)
