@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_address
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -60,6 +61,15 @@ def check_url(value: object) -> str:
     if parts is None or not whole:
         return "Its host or port is not valid: https://host:port/path."
     return _secret_in(parts)
+
+
+def is_this_machine(url: object) -> bool:
+    """Whether the address is a loopback one, without asking anyone for a name."""
+    try:
+        host = urlsplit(str(url)).hostname or ""
+        return host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _secret_in(parts: SplitResult) -> str:

@@ -120,7 +120,15 @@ REGION_FIELDS = _by_name(
 
 def check_model(values: Mapping[str, Any], *, partial: bool = False) -> dict[str, str]:
     """Messages by field, empty when all is well; `partial` checks only what is given (an edit)."""
-    return check_fields(MODEL_FIELDS, values, partial=partial)
+    return {**check_together(values), **check_fields(MODEL_FIELDS, values, partial=partial)}
+
+
+def check_together(values: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with fields that are fine each by itself."""
+    endpoint = values.get("endpoint")
+    if values.get("local_inference") is True and endpoint and not checks.is_this_machine(endpoint):
+        return {"endpoint": "Local inference is on: only an address of this machine, such as http://127.0.0.1:8000."}
+    return {}
 
 
 def check_fields(specs: Mapping[str, FieldSpec], values: Mapping[str, Any], *, partial: bool = False) -> dict[str, str]:

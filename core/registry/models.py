@@ -208,7 +208,8 @@ def _edit(model: Model, changes: Mapping[str, Any]) -> None:
     Raises:
         InvalidInput: messages by field.
     """
-    if problems := check_model(changes, partial=True):
+    together = {"endpoint": model.endpoint, "local_inference": model.local_inference}
+    if problems := check_model({**(together if together.keys() & changes.keys() else {}), **changes}, partial=True):
         raise InvalidInput(problems)
     if (session := object_session(model)) is not None:
         refuse_unknown_places(cast("Session", session), changes)

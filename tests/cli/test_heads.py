@@ -57,13 +57,15 @@ def test_heads_and_their_models() -> None:
 def test_the_fields_of_a_model() -> None:
     """R1, R2, R3: region, head, endpoint, key, local inference and metadata by command."""
     words = ("models", "add", "m", "--provider", "vllm", "--model-id", "o/m")
-    fields = ("--region", "DE", "--endpoint", "http://h:1/v1", "--key", "team", "--local-inference")
+    fields = ("--region", "DE", "--endpoint", "http://127.0.0.1:1/v1", "--key", "team", "--local-inference")
     added = done(*words, *fields, "--metadata", '{"a": {"b": 1}}', "--tags", "x,y", "--json").json()
     assert (added["region"], added["api_key_ref"], added["local_inference"]) == ("de", "team", True)
     assert (added["metadata"], added["tags"], added["head"]) == ({"a": {"b": 1}}, ["x", "y"], "")
+    refused = modelyard("models", "edit", "m", "--endpoint", "http://far:1/v1", "--json")
+    assert "an address of this machine" in refused.error()["fields"]["endpoint"]
     edited = done("models", "edit", "m", "--no-local-inference", "--tag", "", "--metadata", "{}", "--json").json()
     assert (edited["local_inference"], edited["tags"], edited["metadata"]) == (False, [], {})
-    assert edited["endpoint"] == "http://h:1/v1"
+    assert edited["endpoint"] == "http://127.0.0.1:1/v1"
 
 
 @pytest.mark.parametrize(

@@ -221,11 +221,14 @@ async def test_metadata_is_json_and_its_fault_has_a_place(yard: Yard) -> None:
         await type_text(pilot, "noted")
         await fill(pilot, "model_id", "org/m")
         await fill(pilot, "endpoint", "http://h/v1")
+        await go_to(pilot, "local_inference")
+        await press(pilot, "space", "tab")
+        assert "an address of this machine" in problem(pilot, "endpoint")
+        await fill(pilot, "endpoint", "http://[::1]/v1")
+        assert problem(pilot, "endpoint") == ""
         await press(pilot, "tab")
         await type_text(pilot, "team")
         await press(pilot, "enter")
-        await go_to(pilot, "local_inference")
-        await press(pilot, "space")
         await fill(pilot, "tags", "prod, chat")
         await go_to(pilot, "extra")
         await type_text(pilot, '{"a": 1,')
@@ -240,7 +243,7 @@ async def test_metadata_is_json_and_its_fault_has_a_place(yard: Yard) -> None:
         await until(pilot, lambda: "noted" in rows(pilot))
         model = await registry_of(yard).get_model("noted")
         assert (model.extra, model.tags, model.local_inference) == ({"a": 1, "b": 2}, ["prod", "chat"], True)
-        assert (model.endpoint, model.api_key_ref) == ("http://h/v1", "team")
+        assert (model.endpoint, model.api_key_ref) == ("http://[::1]/v1", "team")
 
 
 async def test_a_key_in_place_of_its_name_is_refused_and_not_shown(yard: Yard) -> None:

@@ -94,6 +94,18 @@ def test_addresses_that_are_not(url: str, told: str) -> None:
     assert "secret@" not in check_url(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [("http://localhost:1", True), ("http://127.3.4.5", True), ("http://[::1]:80/v1", True), ("", True),
+     ("http://far:1", False), ("http://127.0.0.1.example", False), ("http://10.0.0.1", False)],
+)  # fmt: skip
+def test_local_inference_takes_an_address_of_this_machine(url: str, here: bool) -> None:
+    """R3: prompts of such a model never leave the machine."""
+    both = {"endpoint": url, "local_inference": True}
+    assert (check_model(both, partial=True) == {}) is here
+    assert check_model({**both, "local_inference": False}, partial=True) == {}
+
+
 def test_a_key_in_place_of_its_name_is_not_repeated() -> None:
     """P8: what looks like a key is refused, and the message does not hold it."""
     key = "hf_abcdefghijklmnopqrstuvwxyz"

@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 
 from textual import on
 
-from core.registry.forms import MODEL_FIELDS, FieldSpec
+from core.registry.forms import MODEL_FIELDS, FieldSpec, check_together
 from core.registry.naming import readable_id, served_name
 from tui.modals.record_form import RecordForm
 from tui.widgets.fields import Field
 from tui.widgets.plain import TextField
 
+_TOGETHER = ("endpoint", "local_inference")
 _PATH = "model_path"  # has a field of its own
 
 
@@ -51,10 +52,18 @@ class ModelForm(RecordForm):
     def left(self, field: Field) -> None:
         """A path tells the model's id where none is typed yet."""
         super().left(field)
+        if field.key == "local_inference":
+            super().left(self._of("endpoint"))
         model_id = self._of("model_id")
         if field.key == "path" and field.value and model_id.value == "":
             model_id.put(readable_id(path=str(field.value)))
             model_id.complain("")
+
+    def _problem(self, field: Field) -> str:
+        problem = super()._problem(field)
+        if problem or field.key != "endpoint":
+            return problem
+        return check_together({name: self._of(name).value for name in _TOGETHER}).get(field.key, "")
 
     def _of(self, name: str) -> Field:
         return self.query_one(f"#field-{name}", Field)
