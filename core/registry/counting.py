@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -16,6 +17,7 @@ from core.registry.spans import SPAN_S, floor
 _GAP_S = 2 * SPAN_S  # a longer time between two readings is a span of its own
 _CLOCK_STEP = timedelta(minutes=5)  # a reading that far ahead was made before the clock was set back
 _FOLDS = ((timedelta(hours=6), 3600), (timedelta(days=8), 86400))  # age, and the span that rows are folded into then
+_MOST_RANGES = 200  # of a row: an engine has some twenty, one that invents new ones must not fill the disk
 _COUNTS = ("requests", "failures")
 _SUMS = ("prompt_tokens", "generation_tokens", "generation_seconds")
 _HISTOGRAMS = ("latency", "first_token")
@@ -125,7 +127,7 @@ def _merged(histograms: Iterable[Mapping[str, int]]) -> dict[str, int]:
     for histogram in histograms:
         for bounds, count in histogram.items():
             merged[bounds] += count
-    return dict(merged)
+    return dict(islice(merged.items(), _MOST_RANGES))
 
 
 def _fold_group(session: Session, group: list[Counter], begin: datetime, width: int) -> int:
