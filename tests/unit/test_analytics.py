@@ -332,7 +332,7 @@ async def test_a_removed_server_leaves_its_figures(registry: Registry) -> None:
 async def test_an_engine_that_invents_ranges_does_not_fill_the_disk(registry: Registry) -> None:
     server = await add_server(registry)
     for number in range(5):
-        ranges = {f"latency:{low}-{low + 1}": 1 for low in range(100 * number, 100 * number + 100)}
+        ranges: dict[str, Any] = {f"latency:{low}-{low + 1}": 1 for low in range(100 * number, 100 * number + 100)}
         await read(registry, server, ago_s=60 - number, **ranges)
     lengths = [len(row.latency) for row in await registry.counted("m")]
     assert 100 <= max(lengths) <= 200
