@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.downloads.bandwidth import Bandwidth
 from core.downloads.launch import read_settings, the_only_one
+from core.downloads.placing import How
 from core.downloads.run import DownloadRun
 from core.downloads.sources.base import Listing
 from core.downloads.tokens import Tokens, channel
@@ -96,7 +97,7 @@ class Worker:
             Path(job.folder),
             known={file["path"]: file["sha256"] for file in job.files},
             token=self._tokens.of(job.id),
-            how=job.spec.get("how", "copy"),
+            how=How(job.spec.get("how", "copy")),
             limits=self._limits,
             bandwidth=self._bandwidth,
         )

@@ -1,0 +1,253 @@
+"""Downloads by command (D4, D5, D6, D12): the worker outlives who started it and loses nothing when it is killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.cli.program import done, modelyard, start
+from tests.downloads.server import Fault, FileServer, Request, Served
+
+CONTENT = random.Random(9).randbytes(12_000_000)
+SHA = hashlib.sha256(CONTENT).hexdigest()
+TOKEN = "hf_planted_token_4711"
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with FileServer().running() as server:
+        server.files["model.gguf"] = Served(content=CONTENT)
+        yield server
+
+
+@pytest.fixture
+def models(short_folder: Path) -> Path:
+    return short_folder / "data" / "modelyard" / "models"
+
+
+@pytest.fixture(autouse=True)
+def no_worker_is_left(short_folder: Path) -> Iterator[None]:
+    yield
+    for worker in workers(short_folder):
+        worker.kill()
+
+
+def workers(folder: Path) -> list[psutil.Process]:
+    """The workers of this test's registry."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        words, environment = process.info["cmdline"] or [], process.info["environ"] or {}
+        if "core.downloads.worker" in words and str(folder) in str(environment.get("XDG_DATA_HOME")):
+            found.append(process)
+    return found
+
+
+def until(true: Callable[[], Any], what: str, *, within_s: float = 40) -> Any:
+    deadline = time.monotonic() + within_s
+    while not (found := true()):
+        assert time.monotonic() < deadline, f"never came: {what}"
+        time.sleep(0.1)
+    return found
+
+
+def queued(*words: str) -> str:
+    """The id of a download that was started and is not waited for."""
+    return str(done("download", "start", *words, "--no-wait", "--json").json()["id"])
+
+
+def job(job_id: str) -> dict[str, Any]:
+    """The record, read beside the program."""
+    path = Path(os.environ["XDG_DATA_HOME"]) / "modelyard" / "registry.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        return dict(connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone())
+
+
+def ends(job_id: str, state: str) -> dict[str, Any]:
+    """The job once it is in `state`."""
+    until(lambda: job(job_id)["state"] == state, f"{job_id} is {state}")
+    return job(job_id)
+
+
+def test_a_file_from_an_address(server: FileServer, models: Path) -> None:
+    """D4, D7."""
+    told = done("download", "start", server.url("model.gguf"), "--json").json()
+    assert (told["state"], told["bytes_done"], told["files"][0]["sha256"]) == ("done", len(CONTENT), SHA)
+    assert (models / "custom" / "model.gguf").read_bytes() == CONTENT
+    [model] = json.loads((models / "installed-models.json").read_text())["models"]
+    assert (model["path"], model["source"]) == ("custom/model.gguf", server.url("model.gguf"))
+    assert model["files"] == [{"path": "custom/model.gguf", "size": len(CONTENT), "sha256": SHA}]
+
+
+def test_it_goes_on_when_the_terminal_is_gone(server: FileServer, models: Path) -> None:
+    """D6."""
+    server.files["model.gguf"].slow_s = 0.005
+    front = start("download", "start", server.url("model.gguf"))
+    until(lambda: server.sent > 1_000_000, "some bytes")
+    front.kill()
+    front.communicate()
+    [told] = until(lambda: _with_state("done"), "done without us")
+    assert told["bytes_done"] == len(CONTENT)
+    assert (models / "custom" / "model.gguf").read_bytes() == CONTENT
+
+
+def _with_state(state: str) -> list[Any]:
+    return list(done("download", "list", "--state", state, "--json").json()["downloads"])
+
+
+def test_paused_resumed_cancelled_and_tried_again(server: FileServer, models: Path) -> None:
+    """D6."""
+    server.files["model.gguf"].slow_s = 0.1
+    job_id = queued(server.url("model.gguf"))
+    until(lambda: server.sent > 2_000_000, "some bytes")
+    done("download", "pause", job_id)
+    paused = ends(job_id, "paused")
+    assert 0 < paused["bytes_done"] < len(CONTENT)
+    done("download", "resume", job_id)
+    until(lambda: job(job_id)["state"] == "running", "running again")
+    done("download", "cancel", job_id)
+    ends(job_id, "cancelled")
+    assert not (models / "custom" / "model.gguf").exists()
+    server.files["model.gguf"].slow_s = 0
+    done("download", "retry", job_id)
+    ends(job_id, "done")
+    assert (models / "custom" / "model.gguf").read_bytes() == CONTENT
+    assert server.sent < len(CONTENT) * 1.5
+    assert modelyard("download", "pause", job_id).code == 3
+
+
+def test_a_worker_that_is_killed_is_replaced(server: FileServer, short_folder: Path, models: Path) -> None:
+    """D6: nothing is fetched again but what was not noted yet."""
+    server.files["model.gguf"].slow_s = 0.05
+    job_id = queued(server.url("model.gguf"))
+    for kill in range(2):
+        until(lambda: server.sent > (kill + 1) * 3_000_000, "some more bytes")  # noqa: B023 - used at once
+        [worker] = until(lambda: workers(short_folder), "a worker")
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait(10)
+        done("download", "list")
+    server.files["model.gguf"].slow_s = 0
+    ends(job_id, "done")
+    assert (models / "custom" / "model.gguf").read_bytes() == CONTENT
+    assert server.sent < 2 * len(CONTENT)
+
+
+def test_one_worker_for_all(server: FileServer, short_folder: Path, models: Path) -> None:
+    for number in range(4):
+        server.files[f"m{number}.gguf"] = Served(content=CONTENT[: 2_000_000 + number], slow_s=0.005)
+    fronts = [start("download", "start", server.url(f"m{number}.gguf"), "--json") for number in range(4)]
+    until(lambda: len(workers(short_folder)) == 1, "one worker, and those too many end by themselves")
+    for front in fronts:
+        out, err = front.communicate(timeout=60)
+        assert front.returncode == 0, err
+        assert json.loads(out)["state"] == "done"
+    assert len(json.loads((models / "installed-models.json").read_text())["models"]) == 4
+    until(lambda: not workers(short_folder), "the worker goes when there is nothing to do")
+
+
+def test_a_failure_says_what_to_do_and_can_be_tried_again(server: FileServer, models: Path) -> None:
+    server.files["model.gguf"].fault = lambda number, start: Fault(status=404) if number > 1 else None
+    ended = modelyard("download", "start", server.url("model.gguf"), "--json")
+    assert (ended.code, ended.error()["error"]) == (1, "DownloadFailed")
+    [told] = _with_state("failed")
+    assert (told["error"], "404" in told["cause"]) == ("The file is not there.", True)
+    server.files["model.gguf"].fault = lambda number, start: None
+    done("download", "retry", told["id"])
+    ends(told["id"], "done")
+
+
+def test_a_token_goes_over_a_private_channel(server: FileServer, short_folder: Path, models: Path) -> None:
+    """D11: held in memory, and nowhere else."""
+    served = server.files["model.gguf"]
+    served.fault = lambda number, start: None if _has_token(server.requests[-1]) else Fault(status=401)
+    served.slow_s = 0.005
+    assert modelyard("download", "start", server.url("model.gguf")).code == 1
+    front = start("download", "start", server.url("model.gguf"), "--token-stdin")
+    assert front.stdin is not None
+    front.stdin.write(f"{TOKEN}\n".encode())
+    front.stdin.close()
+    front.stdin = None
+    until(lambda: server.sent > 500_000, "bytes with the token")
+    for process in (*workers(short_folder), psutil.Process(front.pid)):
+        assert TOKEN not in str(process.cmdline()) + str(process.environ())
+    out, err = front.communicate(timeout=60)
+    assert front.returncode == 0, err
+    assert TOKEN.encode() not in out + err
+    for path in short_folder.rglob("*"):
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
+
+
+def _has_token(request: Request) -> bool:
+    return request.headers.get("Authorization") == f"Bearer {TOKEN}"
+
+
+def test_nothing_is_overwritten_or_fetched_twice(server: FileServer, models: Path) -> None:
+    models.parent.mkdir(mode=0o700)
+    (models / "custom").mkdir(parents=True)
+    (models / "custom" / "model.gguf").write_text("mine")
+    ended = modelyard("download", "start", server.url("model.gguf"))
+    assert (ended.code, "already" in ended.err) == (1, True)
+    assert (models / "custom" / "model.gguf").read_text() == "mine"
+    server.files["other.gguf"] = Served(content=CONTENT, slow_s=0.2)
+    job_id = queued(server.url("other.gguf"))
+    again = modelyard("download", "start", server.url("other.gguf"))
+    assert (again.code, job_id in again.err) == (3, True)
+    done("download", "cancel", job_id)
+
+
+@pytest.mark.parametrize("source", ["ftp://x/y.gguf", "nonsense", "https://user:pass@host/x.gguf"])
+def test_sources_that_are_none(source: str) -> None:
+    assert modelyard("download", "start", source).code == 2
+
+
+def test_types_that_are_no_models_are_refused(server: FileServer, tmp_path: Path) -> None:
+    """D5."""
+    server.files["setup.exe"] = Served(content=b"MZ")
+    (tmp_path / "notes.docx").write_text("x")
+    (tmp_path / "empty").mkdir()
+    for source in (server.url("setup.exe"), str(tmp_path / "notes.docx"), str(tmp_path / "empty")):
+        assert modelyard("download", "start", source).code == 2
+
+
+@pytest.mark.parametrize("how", ["copy", "link", "move"])
+def test_files_of_this_machine(tmp_path: Path, models: Path, how: str) -> None:
+    """D5."""
+    folder = tmp_path / "tuned"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(CONTENT[:1_000_000])
+    (folder / "config.json").write_text("{}")
+    (folder / ".hidden").write_text("x")
+    told = done("download", "start", str(folder), "--how", how, "--json").json()
+    assert [file["path"] for file in told["files"]] == ["config.json", "model.safetensors"]
+    placed = models / "custom" / "tuned" / "model.safetensors"
+    assert placed.read_bytes() == CONTENT[:1_000_000]
+    assert (folder / "model.safetensors").exists() == (how != "move")
+    if how == "link":
+        assert placed.stat().st_ino == (folder / "model.safetensors").stat().st_ino
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_disk_that_is_too_small(server: FileServer, tmp_path: Path) -> None:
+    """D12: found before the first byte."""
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "small", small], check=True)
+    try:
+        ended = modelyard("download", "start", server.url("model.gguf"), env={"MODELS_DIR": str(small)})
+        assert (ended.code, "12,000,000" in ended.err) == (1, True)
+        assert server.sent < 4_000_000
+    finally:
+        subprocess.run(["umount", small], check=True)
