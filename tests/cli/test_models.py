@@ -22,6 +22,7 @@ def add(name: str, *words: str) -> Ended:
 
 
 def test_add_show_edit_archive_restore_delete() -> None:
+    """P3, P4, P5, P6, L11: a model from its adding to its deletion by command."""
     added = add("first", "--path", "/srv/models/first", "--host", "gpu1", "--context-length", "8192").json()
     assert set(added) >= P16 | OURS
     assert added["context_length"] == 8192

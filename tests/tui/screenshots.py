@@ -103,6 +103,18 @@ async def _hosts(pilot: Pilot[None], yard: Yard) -> None:
     await keys("h")(pilot, yard)
 
 
+async def _region(pilot: Pilot[None], yard: Yard) -> None:
+    await keys("a")(pilot, yard)
+    pilot.app.screen.query_one("#field-region Picker").focus()
+    await keys(*"uni")(pilot, yard)
+
+
+async def _gpus(pilot: Pilot[None], yard: Yard) -> None:
+    await _options(pilot, yard)
+    pilot.app.screen.query_one("#field-gpus Picker").focus()
+    await keys("enter", "space", "down")(pilot, yard)
+
+
 SCENES: dict[str, Steps] = {
     "models": _card,
     "search": keys("slash", *"qwen"),
@@ -114,6 +126,10 @@ SCENES: dict[str, Steps] = {
     "deploy-progress": _progress,
     "servers": keys("2"),
     "hosts": _hosts,
+    "regions": keys("5", "v"),
+    "pick-region": _region,
+    "pick-gpus": _gpus,
+    "leave-form": keys("a", *"half a name", "escape"),
     "add-host": _fingerprint,
     "logs": _logs,
     "chat": _chat,
@@ -140,6 +156,7 @@ async def picture(name: str, size: tuple[int, int]) -> str:
 def _stable(svg: str, name: str) -> str:
     """The same ids in every run, and blanks kept by every viewer."""
     named = re.sub(r"terminal-\d+", f"terminal-{name}", svg)
+    named = re.sub(r"\b[0-9a-f]{12}\b", "1d0c9e5b7a42", named)
     return named.replace("<svg class", '<svg xml:space="preserve" class', 1)
 
 

@@ -64,6 +64,7 @@ async def test_errors_stand_beside_their_fields_and_go_when_corrected(yard: Yard
 
 
 async def test_added_model_is_listed_selected_and_has_the_defaults(yard: Yard) -> None:
+    """P4: only the required fields are filled in; the others have their defaults."""
     async with session(yard) as pilot:
         await press(pilot, "a")
         await type_text(pilot, "my model")
@@ -88,6 +89,7 @@ async def test_duplicate_name_is_said_beside_the_name(yard: Yard) -> None:
 
 
 async def test_edit_is_filled_in_and_writes_only_what_changed(yard: Yard) -> None:
+    """P5: the same form, filled in; only what changed is written, and the card shows it at once."""
     async with session(yard) as pilot:
         await select(pilot, "qwen3-32b")
         assert yard.registry is not None

@@ -135,6 +135,7 @@ async def test_server_changes_show_live_with_a_toast(yard: Yard) -> None:
 
 
 async def test_delete_asks_names_it_and_no_is_the_default(yard: Yard) -> None:
+    """P6: after a question that names it; it leaves the list at once, and files stay."""
     async with session(yard) as pilot:
         await select(pilot, "mistral-small-24b")
         await press(pilot, "x")
