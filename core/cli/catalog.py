@@ -25,7 +25,11 @@ _WRONG = 1
 @click.option("--provider", type=click.Choice([*map(str, Provider)]), help="Only models of this provider.")
 @click.option("--task", help="Only models for this: generate, embed, rerank, classify.")
 async def list_catalog(yard: Modelyard, *, out: Output, search: str, provider: str | None, task: str | None) -> None:
-    """List the global models: the built-in catalog with the site's laid over it."""
+    """List the global models: the built-in catalog with the site's laid over it.
+
+    The site's is /etc/modelyard/catalog.yaml and catalog.d/*.yaml there, or the file or folder that
+    MODELYARD_CATALOG or catalog in config.toml names; "none" means no global models at all.
+    """
     found = await yard.catalog.load()
     entries = [entry for entry in found.entries if _matches(entry, search, provider, task)]
     if out.json:

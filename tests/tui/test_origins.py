@@ -61,6 +61,9 @@ async def retype(pilot: Pilot[None], name: str, text: str) -> None:
 async def test_a_global_model_is_read_only_and_can_be_made_mine(site: Path) -> None:
     """P7: edit, delete, archive and deploy say why not; a copy of it is one's own."""
     async with opened() as (pilot, yard):
+        await press(pilot, "M")
+        await until(pilot, lambda: "None is your own yet." in screen_text(pilot))
+        await press(pilot, "M")
         await until(pilot, lambda: rows(pilot) == ["One", "Two"])
         await select(pilot, "Two")
         assert "global, read-only" in screen_text(pilot)

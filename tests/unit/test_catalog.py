@@ -14,6 +14,7 @@ from core.catalog.service import record_id
 from core.catalog.values import Catalog
 from core.registry.forms import check_model
 from core.registry.values import DEPLOYABLE, Provider
+from core.settings import Settings
 from core.text import clean_line
 
 BUILTIN = sorted(DATA.glob("*.yaml"))
@@ -179,6 +180,17 @@ def test_a_file_that_anyone_can_change_is_left_out(tmp_path: Path) -> None:
     assert len(site(tmp_path, text).problems) == 1
     tmp_path.chmod(0o1777)
     assert site(tmp_path, text).problems == ()
+
+
+def test_the_environment_goes_before_the_configuration(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (short_folder / "config" / "modelyard").mkdir(mode=0o700)
+    text = 'catalog = "/srv/catalog.yaml"\nmodels_dir = "/srv/models"\n'
+    (short_folder / "config" / "modelyard" / "config.toml").write_text(text)
+    monkeypatch.setenv("MODELS_DIR", "/elsewhere")
+    assert Settings.load().catalog == "none"  # of every test
+    assert Settings.load().models_dir == Path("/elsewhere")
+    monkeypatch.delenv("MODELYARD_CATALOG")
+    assert Settings.load().catalog == "/srv/catalog.yaml"
 
 
 def test_text_of_a_file_is_harmless_where_it_is_told(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.errors import ModelyardError
-from core.registry.values import ModelQuery
+from core.registry.values import ModelQuery, Ownership
 from tui import memory
 from tui.keys import bindings
 from tui.screens.model_bulk import BulkActions
@@ -82,6 +82,8 @@ class ModelsScreen(BulkActions):
             return "No models yet.\n\nPress a to add one."
         if query == replace(without_filters(query), archived=True):
             return "Nothing is archived.\n\nPress Z to go back to the models."
+        if query == replace(without_filters(query), ownership=Ownership.MINE):
+            return "None is your own yet.\n\nPress a to add one, or M for all, and m on a global one to copy it."
         return "No model matches.\n\nPress Esc to clear the search and the filters, Backspace to take off the last one."
 
     # Search, filters and sort
