@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HEAD = "0004"  # the newest migration; a test holds it against the files
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 30_000
-_AGAIN_S = 0.02  # an interrupt between two statements hits neither: it is repeated
+_AGAIN_S = 0.02
 T = TypeVar("T")
 
 
@@ -37,6 +37,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.before_commit: Callable[[Session], None] = lambda _: None
+        self._dropped: set[_Reading] = set()
         self._engine: Engine | None = None
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="db-read")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="db-write")
@@ -52,6 +53,8 @@ class Database:
 
     async def close(self) -> None:
         """Finish what is queued and let go of the file."""
+        while self._interrupt_dropped():
+            await asyncio.sleep(_AGAIN_S)
         await asyncio.get_running_loop().run_in_executor(self._writer, self._dispose)
         self._readers.shutdown(wait=False)
         self._writer.shutdown(wait=False)
@@ -65,12 +68,20 @@ class Database:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, reading)
         except asyncio.CancelledError:
-            reading.interrupt()
+            self._dropped.add(reading)
+            self._interrupt_dropped()
             raise
 
     async def write(self, work: Callable[[Session], T]) -> T:
         """Run `work` in a write transaction, committed when it returns, rolled back when it raises."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._write, work)
+
+    def _interrupt_dropped(self) -> bool:
+        """End the reads that nobody waits for; an interrupt between two statements hits neither, so it is repeated."""
+        self._dropped = {reading for reading in self._dropped if reading.interrupt()}
+        if self._dropped:
+            asyncio.get_running_loop().call_later(_AGAIN_S, self._interrupt_dropped)
+        return bool(self._dropped)
 
     def _read(self, work: Callable[[Session], T], reading: _Reading) -> T:
         with self._session(immediate=False) as session, reading.on(session):
@@ -134,14 +145,13 @@ class _Reading:
             with self._lock:
                 self._connection = None
 
-    def interrupt(self) -> None:
-        """End its statement, and any that it begins before it notices; the connection can be used again at once."""
+    def interrupt(self) -> bool:
+        """End its statement and let it begin no other; the connection can be used again. Whether it still runs."""
         with self._lock:
             self._dropped = True
-            if self._connection is None:
-                return
-            self._connection.interrupt()
-        asyncio.get_running_loop().call_later(_AGAIN_S, self.interrupt)
+            if self._connection is not None:
+                self._connection.interrupt()
+            return self._connection is not None
 
 
 @contextmanager

@@ -29,7 +29,9 @@ def _choice(values: type[Provider | Ownership | ServerStatus]) -> click.Choice[s
 @click.option("--ownership", type=_choice(Ownership), default=_ALL, help="Only global models, or only yours.")
 @click.option("--region", metavar="CODE", help='Only models of this region; "" for those of none.')
 @click.option("--state", type=_choice(ServerStatus), default=_ALL, help="By server; stopped includes never deployed.")
-@click.option("--capability", type=click.Choice([*map(str, Capability)]), multiple=True, help="Only models that can; repeatable.")
+@click.option(
+    "--capability", type=click.Choice([*map(str, Capability)]), multiple=True, help="Only models that can; repeatable."
+)
 @click.option("--archived", is_flag=True, help="The archived models instead of the others.")
 @click.option("--sort", type=click.Choice([*map(str, ModelSort)]), default="name", help="By this, then by name.")
 @click.option("--desc", is_flag=True, help="The last first.")

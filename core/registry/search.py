@@ -81,10 +81,10 @@ class Pages:
             return self._by_status(offset, limit)
         if not self._column:
             return ids(self._stretch(offset, limit, backward=self._descending))
-        few = self._question.few()
-        if few is not None:
+        sortable = self._question.sortable()
+        if sortable is not None:
             direction = " DESC" if self._descending else ""
-            return ids(self._question.ask("s.id", few, f"s.{self._column}{direction}, s.n", page=(offset, limit)))
+            return ids(self._question.ask("s.id", sortable, f"s.{self._column}{direction}, s.n", page=(offset, limit)))
         if not self._descending:
             return ids(self._stretch(offset, limit, backward=False))
         return self._ties_by_name(self._stretch(offset, limit, backward=True))
@@ -107,7 +107,7 @@ class Pages:
     def _count(self, *more: Test) -> int:
         """Rows within bounds of the sort column."""
         question = self._question
-        way = question.few() or question.by_column(self._column)
+        way = question.sortable() or question.by_column(self._column)
         return int(question.ask("count(*)", way, "", *more)[0][0])
 
     # Walking

@@ -18,7 +18,8 @@ from core.registry.values import Capability, ModelQuery, ModelSort, Ownership, S
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-FEW = 3_000  # rows that are fetched and sorted in a few milliseconds
+FEW = 3_000  # rows that are fetched and sorted in a few milliseconds, wherever they lie
+MANY = 100_000  # rows that are, when they come in order; a walk to them could pass a million others
 _SOME = 150_000  # rows up to which the pieces of a short word are worth their lists
 _MOST_TERMS = 200
 _PIECE = 3  # letters
@@ -192,7 +193,7 @@ class Question:
                 ways.append((Way(_index(column)), by_column[sql]))
         return ways
 
-    def _is_narrow(self, way: Way, test: Test | None) -> bool:
+    def _is_narrow(self, way: Way, test: Test | None, most: int) -> bool:
         if way.tables == _SERVED:
             return True
         tests = [way.test] if way.test else [self.seen[0], *((test,) if test else ())]
@@ -200,11 +201,18 @@ class Question:
         values = [value for one in tests for value in one.values]
         tables = way.tables if way.test is None else "model_search_pieces"
         sql = f"SELECT count(*) FROM (SELECT 1 FROM {tables} WHERE {where} LIMIT ?)"  # noqa: S608 - our own names
-        return int(self._connection.exec_driver_sql(sql, (*values, FEW + 1)).scalar_one()) <= FEW
+        return int(self._connection.exec_driver_sql(sql, (*values, most + 1)).scalar_one()) <= most
 
     def few(self) -> Way | None:
         """A way that leads to a few rows, if there is one."""
-        return next((way for way, test in self._narrow() if self._is_narrow(way, test)), None)
+        return next((way for way, test in self._narrow() if self._is_narrow(way, test, FEW)), None)
+
+    def sortable(self) -> Way | None:
+        """A way that leads to no more rows than can be sorted; those that hold pieces lie close together."""
+        few = self.few()
+        if few is None and self._match and self._is_narrow(self._pieces(), None, MANY):
+            return self._pieces()
+        return few
 
     def by_name(self) -> Way:
         """A way that yields rows in the order of their names."""
@@ -231,16 +239,14 @@ class Question:
     def _way_to_count(self) -> Way:
         if (few := self.few()) is not None:
             return few
+        if self._match:
+            return self._pieces()
         if len(self.tests) == len(self.seen):
             return Way(_index("archived"))
-        indexed = next((way for way, test in self._narrow() if test is not None), None)
-        if indexed is not None:
-            return indexed
-        return self._pieces() if self._match and len(self._match) > _LONG_MATCH else Way(_SCAN)
+        return next((way for way, test in self._narrow() if test is not None), Way(_SCAN))
 
 
 _NOWHERE = "\n\n\n"
-_LONG_MATCH = 60  # characters: so many pieces are in few rows
 
 
 def _quoted(piece: str) -> str:

@@ -158,6 +158,7 @@ def test_every_page_is_what_a_plain_loop_finds(
     names = {value["name"]: value for value in values}  # unique, as the registry has it
     with pytest.MonkeyPatch.context() as patch, Session(engine) as session:
         patch.setattr(search_plan, "FEW", few)
+        patch.setattr(search_plan, "MANY", 2 * few)
         patch.setattr(search_plan, "_SOME", few)
         patch.setattr(search_index, "_REBUILD_FROM", few)
         filled = _fill(session, list(names.values()))
