@@ -27,7 +27,7 @@ async def doctor(yard: Modelyard, *, out: Output, host: str | None) -> int:
 
     hosts = [await yard.registry.get_host(host)] if host else await yard.registry.hosts()
     checked = await asyncio.gather(*(_checked(yard, one.name) for one in hosts))
-    own = {} if host else {"modelyard": _own(yard)}
+    own = {} if host else {"modelyard": [*_own(yard), await _keys(yard)]}
     return show_findings(out, {**own, **{one.name: found for one, found in zip(hosts, checked, strict=True)}})
 
 
@@ -42,6 +42,22 @@ async def _checked(yard: Modelyard, name: str) -> list[Finding]:
 def _own(yard: Modelyard) -> list[Finding]:
     tools = (_tool(name, package) for name, package in _TOOLS.items())
     return [*tools, _registry(yard), *(problem.as_finding() for problem in yard.catalog.problems)]
+
+
+async def _keys(yard: Modelyard) -> Finding:
+    """Where API keys are kept here, and why there."""
+    try:
+        backend = await yard.keys.backend()
+    except ModelyardError as error:
+        return Finding(
+            severity=Severity.ERROR,
+            check="keys",
+            reason=f"{error.message} {error.cause}".strip(),
+            remedy=error.remedy,
+        )
+    state = " It is locked: modelyard keys unlock." if backend.locked else ""
+    reason = f"Kept in the {backend.kind}. {backend.detail}{state}"
+    return Finding(severity=Severity.OK, check="keys", reason=reason)
 
 
 def _tool(name: str, package: str) -> Finding:

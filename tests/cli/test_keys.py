@@ -256,6 +256,24 @@ def test_a_wrong_mode_is_refused_with_the_command_that_mends_it(
     inside("keys", "list")
 
 
+def test_the_doctor_says_where_keys_are_kept(inside: Run, settings: Settings) -> None:
+    """P8: which one is in use, why, and what is wrong when the one that was asked for does not work."""
+
+    def told() -> dict[str, str]:
+        findings: list[dict[str, str]] = inside("doctor", "--json").json()["findings"]
+        return next(finding for finding in findings if finding["check"] == "keys")
+
+    keys = told()
+    assert (keys["severity"], keys["reason"][:18]) == ("ok", "Kept in the vault.")
+    settings.config_dir.mkdir(mode=0o700, parents=True)
+    (settings.config_dir / "config.toml").write_text('keys = "keyring"\n')
+    keys = told()
+    assert keys["severity"] == "error"
+    assert 'keys = "vault"' in keys["remedy"]
+    (settings.config_dir / "config.toml").write_text('keys = "safe"\n')
+    assert inside("keys", "list", "--json").code == 2
+
+
 def test_two_programs_that_set_keys_at_once_lose_none(inside: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """P8"""
     monkeypatch.setenv("MODELYARD_VAULT_PASSPHRASE", PASSPHRASE)
