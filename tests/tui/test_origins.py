@@ -90,16 +90,18 @@ async def test_a_global_model_is_read_only_and_can_be_made_mine(site: Path) -> N
 
 
 async def test_a_broken_site_catalog_is_told_and_the_rest_is_there(site: Path) -> None:
-    """P7: by file, line and field, as the screens open."""
+    """P7: by file, line and field, as the screens open; corrected, it is read again."""
     site.write_text(CATALOG.replace("context_length: 9000", "context_length: 0"))
     async with opened() as (pilot, _):
         await until(pilot, lambda: rows(pilot) == ["One"])
         assert any(f"{site}:6: context_length: " in toast for toast in toasts(pilot))
+        site.write_text(CATALOG)
+        await press(pilot, "ctrl+r")
+        await until(pilot, lambda: rows(pilot) == ["One", "Two"], "the corrected file")
 
 
-@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
 async def test_a_training_folder_becomes_a_model_that_is_highlighted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P18, N1, N2: looked at, registered under a readable id, highlighted, and on to the deploy."""
     monkeypatch.chdir(tmp_path)
@@ -107,7 +109,7 @@ async def test_a_training_folder_becomes_a_model_that_is_highlighted(
     write(job, {"README.md": "---\nbase_model: Qwen/Qwen3-8B\n---\n"})
     for step in (100, 200):
         write(job / f"checkpoint-{step}", {**WEIGHTS, **state(step, 200, "/gpu/out/checkpoint-100")})
-    async with opened(size) as (pilot, yard):
+    async with opened((80, 24)) as (pilot, yard):
         await yard.registry.add_model({"name": "zebra", "provider": "vllm", "model_id": "x"})
         await press(pilot, "slash")
         await type_text(pilot, "zebra")

@@ -183,6 +183,11 @@ class ModelsScreen(BulkActions):
         elif filtered(self.models.query_now):
             self.action_clear()
 
+    async def _ask_hosts(self) -> None:
+        """The catalog's files, too."""
+        await self.yard.catalog.sync()
+        await super()._ask_hosts()
+
     # The selected model
 
     def show_new(self, model_id: str) -> None:
