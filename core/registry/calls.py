@@ -10,6 +10,7 @@ from core.errors import InvalidInput
 from core.registry.base import Store, get
 from core.registry.records import Call
 
+
 class CallRecords(Store):
     """Calls and their ratings (N3)."""
 
