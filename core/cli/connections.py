@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from core.app import Modelyard
     from core.cli.output import Output
     from core.connections.report import TestReport
+    from core.registry.values import ModelRow
 
 _AT_ONCE = 8
 _PAGE = 1000
@@ -23,7 +24,7 @@ _PAGE = 1000
 
 @command("test")
 @click.argument("models", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="All models that are not archived.")
+@click.option("--all", "every", is_flag=True, help="All that are served somewhere and whose key is stored.")
 async def test(yard: Modelyard, *, out: Output, models: Sequence[str], every: bool) -> int:
     """Test whether MODELS can be reached, let one in and are served where their records say.
 
@@ -32,7 +33,7 @@ async def test(yard: Modelyard, *, out: Output, models: Sequence[str], every: bo
     """
     if every == bool(models):
         raise UsageError("Which models?", remedy="Name some, or say --all.")
-    reports = await _tested(yard, await _all(yard) if every else models)
+    reports = await _tested(yard, await _all(yard) if every else list(dict.fromkeys(models)))
     if out.json:
         documents = [report.as_dict() for report in reports]
         out.document({"tests": documents} if every or len(models) > 1 else documents[0])
@@ -44,14 +45,37 @@ async def test(yard: Modelyard, *, out: Output, models: Sequence[str], every: bo
 
 
 async def _all(yard: Modelyard) -> list[str]:
+    """Your models that something serves, and the global ones of providers whose key is stored."""
     from core.registry.values import ModelQuery
 
     refs: list[str] = []
+    asked = 0
+    keyed = await _keyed(yard)
     while True:
-        page = await yard.registry.search(ModelQuery(), offset=len(refs), limit=_PAGE)
-        refs += [row.model.id for row in page.rows]
+        page = await yard.registry.search(ModelQuery(), offset=asked, limit=_PAGE)
+        asked += len(page.rows)
+        refs += [row.model.id for row in page.rows if _in_use(yard, row, keyed)]
         if len(page.rows) < _PAGE:
             return refs
+
+
+def _in_use(yard: Modelyard, row: ModelRow, keyed: Set[str]) -> bool:
+    chat = next(one for one in yard.deploys.actions(row.model, row.server) if one.name == "chat")
+    return chat.allowed and (not row.model.is_global or row.model.provider in keyed)
+
+
+async def _keyed(yard: Modelyard) -> set[str]:
+    from core.errors import ModelyardError
+    from core.providers.places import HOSTED
+
+    found = set()
+    for provider in HOSTED:
+        try:
+            if await yard.keys.get(provider) is not None:
+                found.add(str(provider))
+        except ModelyardError:
+            continue  # the vault is locked: a single test says so
+    return found
 
 
 async def _tested(yard: Modelyard, refs: Sequence[str]) -> list[TestReport]:
