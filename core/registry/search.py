@@ -15,6 +15,7 @@ from core.registry.search_plan import PREFERRED, SORT_COLUMNS, Question, Test, W
 from core.registry.values import ModelCounts, ModelPage, ModelQuery, ModelRow, ModelSort
 
 _CHUNK = 500
+_NEAR = 4_000  # rows of the list's beginning that are looked through first
 _NumberedRow = Sequence[Any]  # id, number, the sort column's value
 
 
@@ -81,13 +82,27 @@ class Pages:
             return self._by_status(offset, limit)
         if not self._column:
             return ids(self._stretch(offset, limit, backward=self._descending))
-        sortable = self._question.sortable()
-        if sortable is not None:
-            direction = " DESC" if self._descending else ""
+        direction = " DESC" if self._descending else ""
+        few = self._question.few()
+        if few is None and self._question.words and (near := self._near(offset + limit)) is not None:
+            return near[offset:]
+        if (sortable := few or self._question.sortable()) is not None:
             return ids(self._question.ask("s.id", sortable, f"s.{self._column}{direction}, s.n", page=(offset, limit)))
         if not self._descending:
             return ids(self._stretch(offset, limit, backward=False))
         return self._ties_by_name(self._stretch(offset, limit, backward=True))
+
+    def _near(self, wanted: int) -> list[str] | None:
+        """The first `wanted` rows, if they are among those that the list begins with: so with most words."""
+        if wanted > _NEAR:
+            return None
+        way, key = self._question.begins_with(self._column, _NEAR, backward=self._descending), f"s.{self._column}"
+        rows = self._question.ask(f"s.id, s.n, {key}", way)
+        if self._descending and rows:  # the last group may go on, with names that come earlier
+            last = self._question.value_at(self._column, _NEAR - 1)
+            rows = [row for row in rows if row[2] != last]
+        rows = sorted(sorted(rows, key=lambda row: row[1]), key=lambda row: row[2], reverse=self._descending)
+        return ids(rows[:wanted]) if len(rows) >= wanted else None
 
     def place(self, model_id: str) -> int | None:
         """How many rows stand before this one."""

@@ -77,11 +77,11 @@ class Question:
     def __init__(self, connection: Connection, query: ModelQuery, user_id: str) -> None:
         self._connection = connection
         self.query = query
-        self._words = [fold(word) for word in query.text.split()]
+        self.words = [fold(word) for word in query.text.split()]
         self._user_id = user_id
         self.ranks = self._served() if query.state is not None or query.sort is ModelSort.STATUS else {}
         self.seen = (Test("s.archived = ?", (int(query.archived),)), *self._visible())
-        self.tests = (*self.seen, *self._filters(), *(Test("instr(s.hay, ?)", (word,)) for word in self._words))
+        self.tests = (*self.seen, *self._filters(), *(Test("instr(s.hay, ?)", (word,)) for word in self.words))
         self._match = self._matching()
 
     def ask(self, columns: str, way: Way, order: str = "", *more: Test, page: tuple[int, int] | None = None) -> Any:  # noqa: ANN401 - rows of these columns
@@ -157,11 +157,11 @@ class Question:
 
     def _matching(self) -> str:
         """The words as an expression over pieces of three letters; "" where that leads nowhere."""
-        pieces = {word[i : i + _PIECE] for word in self._words for i in range(len(word) - _PIECE + 1)}
+        pieces = {word[i : i + _PIECE] for word in self.words for i in range(len(word) - _PIECE + 1)}
         if pieces:
             return " AND ".join(map(_quoted, sorted(pieces)))
         most = FEW if self.query.sort not in {ModelSort.NAME, ModelSort.STATUS} else _SOME
-        expressions = [self._beginning_with(word, most) for word in self._words]
+        expressions = [self._beginning_with(word, most) for word in self.words]
         return min(filter(None, expressions), key=len, default="")
 
     def _beginning_with(self, word: str, most: int) -> str:
@@ -217,7 +217,7 @@ class Question:
     def by_name(self) -> Way:
         """A way that yields rows in the order of their names."""
         ways = self._narrow()
-        filtered = len(self.tests) > len(self.seen) + len(self._words)
+        filtered = len(self.tests) > len(self.seen) + len(self.words)
         if filtered and (narrow := self.few()) is not None:
             return narrow
         if self._match:
@@ -235,6 +235,22 @@ class Question:
     def by_column(self, column: str) -> Way:
         """The way that yields rows in the order of a column, and then of their names."""
         return Way(_index(column))
+
+    def begins_with(self, column: str, count: int, *, backward: bool) -> Way:
+        """The way to the first rows of the list as it is sorted by a column; backward, to its last, from the end."""
+        sql, values = self._beginning(column, "n", backward=backward)
+        return Way(f"({sql} LIMIT ?) w CROSS JOIN model_search s ON s.n = w.n", (*values, count))
+
+    def value_at(self, column: str, index: int) -> object:
+        """What stands in a column at this place from the end; None where there are not so many rows."""
+        sql, values = self._beginning(column, column, backward=True)
+        return self._connection.exec_driver_sql(f"{sql} LIMIT 1 OFFSET ?", (*values, index)).scalar()
+
+    def _beginning(self, column: str, shown: str, *, backward: bool) -> tuple[str, tuple[Any, ...]]:
+        direction = " DESC" if backward else ""
+        order = f"{column}{direction}, n{direction}"
+        sql = f"SELECT {shown} FROM model_search INDEXED BY model_search_{column} WHERE archived = ? ORDER BY {order}"  # noqa: S608
+        return sql, (int(self.query.archived),)
 
     def _way_to_count(self) -> Way:
         if (few := self.few()) is not None:

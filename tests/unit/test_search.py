@@ -19,7 +19,7 @@ from sqlmodel import Session
 from core import db
 from core.db import Database
 from core.events import EventBus
-from core.registry import search_index, search_plan
+from core.registry import search, search_index, search_plan
 from core.registry.records import Host, Model, Server
 from core.registry.search import count_models, model_names, model_rows, place_of
 from core.registry.search_index import bring_up_to_date
@@ -135,11 +135,16 @@ def _matches(model: Model, servers: list[ServerStatus], query: ModelQuery) -> bo
     )
 
 
+def _plain(text: str) -> str:
+    """Without case; NUL, which SQLite's text functions end at, is kept as another character."""
+    return text.casefold().replace("\0", "\ufffd")
+
+
 def _key(model: Model, servers: list[ServerStatus], sort: ModelSort) -> Any:
     keys: dict[ModelSort, Any] = {
-        ModelSort.NAME: model.name.casefold(),
+        ModelSort.NAME: _plain(model.name),
         ModelSort.PROVIDER: model.provider,
-        ModelSort.MODEL_ID: model.model_id.casefold(),
+        ModelSort.MODEL_ID: _plain(model.model_id),
         ModelSort.CONTEXT: model.context_length,
         ModelSort.REGION: model.region,
         ModelSort.STATUS: _rank(servers),
@@ -159,14 +164,15 @@ def test_every_page_is_what_a_plain_loop_finds(
     with pytest.MonkeyPatch.context() as patch, Session(engine) as session:
         patch.setattr(search_plan, "FEW", few)
         patch.setattr(search_plan, "MANY", 2 * few)
+        patch.setattr(search, "_NEAR", 2 * few)
         patch.setattr(search_plan, "_SOME", few)
         patch.setattr(search_index, "_REBUILD_FROM", few)
         filled = _fill(session, list(names.values()))
         expected = [(model, servers) for model, servers in filled if _matches(model, servers, query)]
-        expected.sort(key=lambda pair: pair[0].name.replace("\0", "\ufffd").casefold())
+        expected.sort(key=lambda pair: _plain(pair[0].name))
         expected.sort(key=lambda pair: _key(pair[0], pair[1], query.sort), reverse=query.descending)
         if query.sort is ModelSort.NAME:
-            expected.sort(key=lambda pair: pair[0].name.replace("\0", "\ufffd").casefold(), reverse=query.descending)
+            expected.sort(key=lambda pair: _plain(pair[0].name), reverse=query.descending)
         _compare(session, query, expected, offset, limit)
         session.rollback()
 
