@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from core.deploy.service import DeployService
     from core.downloads.service import DownloadService
     from core.exchange.service import ExchangeService
+    from core.files.service import FilesService
     from core.hosts.service import HostService
     from core.keys.store import KeyStore
     from core.registry.store import Registry
@@ -42,6 +43,7 @@ class Modelyard:
     analytics: AnalyticsService
     exchange: ExchangeService
     downloads: DownloadService
+    files: FilesService
 
     @classmethod
     @asynccontextmanager
@@ -63,6 +65,7 @@ class Modelyard:
         from core.deploy.service import DeployService
         from core.downloads.service import DownloadService
         from core.exchange.service import ExchangeService
+        from core.files.service import FilesService
         from core.hosts.service import HostService
         from core.keys.store import key_store
         from core.providers.places import Places
@@ -97,6 +100,7 @@ class Modelyard:
                 analytics=analytics,
                 exchange=ExchangeService(registry, bus),
                 downloads=DownloadService(settings, registry),
+                files=FilesService(settings, registry),
             )
         finally:
             await analytics.close()

@@ -56,7 +56,15 @@ TREE: dict[str, Entry] = {
     ),
     "files": (
         "Model files, here and on hosts",
-        {"inspect": ("Tell what a model file or folder is", "core.cli.files:inspect")},
+        {
+            "list": ("List what is installed in the models folder", "core.cli.installed:list_installed"),
+            "inspect": ("Tell what a model file or folder is", "core.cli.files:inspect"),
+            "verify": ("Compare installed files with what was installed", "core.cli.installed:verify"),
+            "usage": ("Show what models take on the disk", "core.cli.installed:usage"),
+            "adopt": ("Take up model files that were carried into the folder", "core.cli.installed:adopt"),
+            "delete": ("Delete the files of an installed model", "core.cli.installed:delete"),
+            "base-dir": ("Show or set the models folder of a host", "core.cli.installed:base_dir"),
+        },
     ),
     "hosts": (
         "The machines that can serve",

@@ -20,6 +20,7 @@ from core.downloads.service import DownloadService
 from core.errors import HostKeyUnknown, InvalidInput, StartFailed
 from core.events import Event, EventBus, HostChanged, LogLine, Progress, ServerChanged, now
 from core.exchange.service import ExchangeService
+from core.files.service import FilesService
 from core.findings import Finding, Severity
 from core.hosts.values import HostOverview
 from core.keys.store import key_store
@@ -286,6 +287,7 @@ class Yard:
                 analytics=AnalyticsService(registry, cast("Any", FakeSampler())),
                 exchange=ExchangeService(registry, self.bus),
                 downloads=DownloadService(settings, registry),
+                files=FilesService(settings, registry),
             )
         finally:
             await database.close()
