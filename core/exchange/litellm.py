@@ -54,6 +54,21 @@ _ROUTES: Mapping[str, _Route] = {
     "nvidia_nim": _service("https://integrate.api.nvidia.com/v1", "NVIDIA_NIM_API_KEY"),
     "deepinfra": _service("https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"),
 }
+_OTHERS = frozenset(  # services of LiteLLM with APIs of their own
+    {"azure", "azure_ai", "bedrock", "sagemaker", "vertex_ai", "vertex_ai_beta", "cohere", "cohere_chat", "replicate"}
+    | {
+        "huggingface",
+        "watsonx",
+        "databricks",
+        "snowflake",
+        "oci",
+        "triton",
+        "petals",
+        "predibase",
+        "sap",
+        "aleph_alpha",
+    }
+)
 _BY_NAME = (("claude", "anthropic"), ("gemini", "gemini"), ("gpt", "openai"), ("chatgpt", "openai"), ("o", "openai"))
 _OPENAI_NAME = re.compile(r"o\d")
 _TASKS = {"embedding": "embed", "rerank": "rerank", "chat": "generate", "completion": "generate"}
@@ -105,7 +120,7 @@ def _routed(params: Mapping[str, Any]) -> tuple[_Route, str] | str:
     if isinstance(named, str) and named:
         prefix, rest = named, whole.removeprefix(f"{named}/")
     elif not slash or prefix not in _ROUTES:
-        known = prefix if slash and not params.get("api_base") else _guess(whole, params)
+        known = prefix if slash and (prefix in _OTHERS or not params.get("api_base")) else _guess(whole, params)
         prefix, rest = known, whole
     route = _ROUTES.get(prefix)
     if route is None:
