@@ -34,7 +34,7 @@ _DRAFT_PAUSE_S = 0.3
 _KINDS = {"int", "float", "list", "object"}
 _LEAVE = [
     ("Keep editing", "stay"),
-    ("Close, and keep it as a draft", "keep"),
+    ("Close; keep it as a draft", "keep"),
     ("Discard what you changed", "discard"),
 ]
 
@@ -287,7 +287,7 @@ class RecordForm(Drafting):
     async def _leave(self) -> None:
         from tui.modals.pick import PickDialog
 
-        picked = await self.app.push_screen_wait(PickDialog("Leave without saving?", _LEAVE, "stay"))
+        picked = await self.app.push_screen_wait(PickDialog("Leave without saving?", _LEAVE))
         if picked == "keep":
             await self._keep()
             self._done = True
