@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.errors import UsageError
+from core.errors import NotAllowed, UsageError
 from core.private import check_folder, make_folder
 
 KEY_PLACES = ("auto", "keyring", "vault", "environment")
@@ -110,6 +112,26 @@ def _read_config(path: Path) -> dict[str, Any]:
     if content.get("keys", "auto") not in KEY_PLACES:
         raise UsageError(f"{path}: keys is none of {', '.join(KEY_PLACES)}", remedy='The default is keys = "auto".')
     return content
+
+
+def choose_models_dir(config_dir: Path, folder: str) -> None:
+    """Write the models folder of this machine into config.toml; everything else in it stays as it is.
+
+    Raises:
+        NotAllowed: MODELS_DIR stands above it. UsageError: the file can't be read.
+    """
+    if os.environ.get("MODELS_DIR"):
+        raise NotAllowed("MODELS_DIR names the models folder of this machine.", remedy="Change or unset MODELS_DIR.")
+    path = config_dir / "config.toml"
+    _read_config(path)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    top = next((at for at, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
+    kept = [line for line in lines[:top] if not re.match(r"\s*models_dir\s*=", line)]
+    fresh = path.with_suffix(".new")
+    make_folder(config_dir)
+    chosen = f"models_dir = {json.dumps(folder, ensure_ascii=False)}"
+    fresh.write_text("\n".join([*kept, chosen, *lines[top:]]) + "\n", encoding="utf-8")
+    fresh.replace(path)
 
 
 def _runtime_dir() -> Path:

@@ -134,14 +134,14 @@ async def delete(yard: Modelyard, *, out: Output, model: str, yes: bool) -> None
 @click.option("--host", "host_name", default=LOCAL_HOST, help="Of which host; by default this machine.")
 async def base_dir(yard: Modelyard, *, out: Output, folder: str, host_name: str) -> None:
     """Show the models folder of a host, or set it to FOLDER; nothing is moved."""
-    from core.errors import NotAllowed
+    from core.errors import InvalidInput
+    from core.settings import choose_models_dir
 
     host = await yard.registry.get_host(host_name)
+    if folder and not folder.startswith("/"):
+        raise InvalidInput({"folder": "an absolute path is needed"})
     if folder and host.name == LOCAL_HOST:
-        raise NotAllowed(
-            "The models folder of this machine is set by MODELS_DIR or in config.toml.",
-            remedy=f'Write models_dir = "{folder}" into {yard.settings.config_dir / "config.toml"}',
-        )
+        choose_models_dir(yard.settings.config_dir, folder)
     if folder:
         host = await yard.registry.edit_host(host.name, {"models_dir": folder})
     told = {"host": host.name, "models_dir": host.models_dir}

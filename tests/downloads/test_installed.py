@@ -1,4 +1,4 @@
-"""The models folder by command (D7, D8, D9, L8, L9): told of, verified, taken up when carried in, deleted when asked."""
+"""The models folder by command (D7, D8, D9, L8, L9): told of, verified, taken up when carried in, deleted if asked."""
 
 from __future__ import annotations
 
@@ -91,7 +91,22 @@ def test_deleting_files_is_asked_for_and_spares_the_rest(models: Path) -> None:
 def test_the_models_folder_of_a_host(models: Path) -> None:
     """L9."""
     assert done("files", "base-dir").out.strip() == str(models)
-    assert modelyard("files", "base-dir", "/other").code == 3
+    assert modelyard("files", "base-dir", "/other").code == 3, "the environment's word stands"
+
+
+def test_the_models_folder_of_this_machine_is_kept(short_folder: Path) -> None:
+    """L9."""
+    config = short_folder / "config" / "modelyard" / "config.toml"
+    config.parent.mkdir(mode=0o700)
+    config.write_text('# mine\ntheme = "nord"\nmodels_dir = "/old"\n[keymap]\nquit = "f9"\n')
+    wanted = str(short_folder / 'with "quotes"')
+    assert done("files", "base-dir", wanted, "--json").json()["models_dir"] == wanted
+    assert done("files", "base-dir").out.strip() == wanted
+    text = config.read_text()
+    assert text.startswith('# mine\ntheme = "nord"\n')
+    assert "[keymap]\nquit" in text
+    assert "/old" not in text
+    assert modelyard("files", "base-dir", "relative").code == 2
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"models": 3}', '{"models": [{"title": "x"}]}'])
