@@ -19,6 +19,8 @@ from core.text import clean_line
 from tui.keys import bindings
 from tui.modals.dialog import Dialog
 from tui.operations import closing
+from tui.show import moment, plural
+from tui.widgets.chrome import KeyBar
 from tui.widgets.line_view import Transcript
 from tui.widgets.plain import Plain, TextField
 from tui.widgets.spinner import Spinner
@@ -118,7 +120,7 @@ class ChatDialog(Dialog[None]):
             self.talk.gap()
         self.talk.add("You", "strong")
         if pictures:
-            self.talk.add(f"[{pictures} image{'s' * (pictures > 1)}]", "dim")
+            self.talk.add(f"[{plural(pictures, 'image')}]", "dim")
         self.talk.add(text)
         self.talk.gap()
 
@@ -171,6 +173,7 @@ class ChatDialog(Dialog[None]):
         if self._model is not None:
             parts = settings_parts(self._model, self.conversation, len(self._images))
             self.query_one("#chat-settings", Plain).show(Content.styled(" · ".join(parts), "$quiet"))
+            self.query_one(KeyBar).renew()
 
     def action_stop(self) -> None:
         """Stop the answer; when none is coming, close."""
@@ -239,7 +242,7 @@ class ChatDialog(Dialog[None]):
 
     async def _keep(self) -> None:
         kept = await self.conversation.keep()
-        self.modelyard.toast(f"Kept as {kept.title}; it is kept on as it grows")
+        self.modelyard.toast(f"Kept: {kept.title}")
         self._say_settings()
 
     def action_open(self) -> None:
@@ -248,7 +251,6 @@ class ChatDialog(Dialog[None]):
 
     async def _open(self) -> None:
         from tui.modals.choose import ChooseDialog
-        from tui.show import moment
         from tui.widgets.picker import Option
 
         found = await self._yard.registry.conversations(model_id=self._ref)
@@ -304,13 +306,18 @@ def settings_parts(model: Model, talk: Talk, pictures: int) -> list[str]:
     top_p = model.default_top_p if asked.top_p is None else asked.top_p
     system = clean_line(system_prompt(model) if asked.system is None else asked.system).strip()
     short = system if len(system) <= _SYSTEM_CELLS else f"{system[: _SYSTEM_CELLS - 1]}…"
-    parts = [f"temperature {temperature:g}", f"top-p {top_p:g}", f"system: {short or 'none'}"]
-    if asked.max_tokens:
-        parts.append(f"at most {asked.max_tokens} tokens")
-    if asked.tools:
-        parts.append(f"{len(asked.tools)} tool{'s' * (len(asked.tools) > 1)}")
-    if pictures:
-        parts.append(f"{pictures} image{'s' * (pictures > 1)} goes along")
-    if talk.call is not None and talk.call.rating:
-        parts.append(f"rated {talk.call.rating} of 5")
-    return [*parts, *(["kept"] if talk.kept is not None else [])]
+    rated = talk.call.rating if talk.call is not None else None
+    return [
+        part
+        for part in (
+            "kept" if talk.kept is not None else "",
+            f"rated {rated} of 5" if rated else "",
+            plural(pictures, "image") + " goes along" if pictures else "",
+            f"temperature {temperature:g}",
+            f"top-p {top_p:g}",
+            f"at most {asked.max_tokens} tokens" if asked.max_tokens else "",
+            plural(len(asked.tools), "tool") if asked.tools else "",
+            f"system: {short or 'none'}",
+        )
+        if part
+    ]

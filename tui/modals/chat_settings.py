@@ -64,10 +64,10 @@ class ChatSettingsDialog(Dialog[ChatSettings | None]):
             yield self._number("max_tokens", "Max tokens", asked.max_tokens, "of one answer", "int")
             if model.supports_vision:
                 waiting = f"{len(self._settings.images)} waiting" if self._settings.images else ""
-                hint = waiting or "Goes along with the next question"
+                hint = waiting or "with the next question"
                 yield Field("image", "Image", TextField(placeholder="path of a file"), hint=hint)
             if model.supports_tools:
-                hint = f"{len(asked.tools)} given" if asked.tools else "JSON; told to the model, never run"
+                hint = f"{len(asked.tools)} given" if asked.tools else "told of, never run"
                 yield Field("tools", "Tools", TextField(placeholder="path of a file"), hint=hint)
         with Horizontal(id="buttons"):
             yield button("Cancel", "cancel")
