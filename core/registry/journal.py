@@ -49,8 +49,15 @@ class Entry:
     def line(self, record: SQLModel, action: str, before: Json, after: Json) -> Change:
         """One line about one record."""
         record_id, name = str(record.id), str(record.name)  # type: ignore[attr-defined]
-        more = {"kind": _NAMES[type(record)], "record_id": record_id, "name": name, "action": action}
-        return Change(**self.common, **more, before=before, after=after)
+        return Change(
+            kind=_NAMES[type(record)],
+            record_id=record_id,
+            name=name,
+            action=action,
+            before=before,
+            after=after,
+            **self.common,
+        )
 
 
 def keep_journal(session: Session, entry: Entry) -> None:

@@ -93,7 +93,8 @@ def _whole(path: Path) -> int:
 def _kill_often(seed: int, kills: int, template: Path, folder: Path) -> tuple[list[int], int]:
     """What was there after each kill, and how often an import was completed by another one after kills."""
     chance, victim = random.Random(seed), Victim(template)
-    path, left, completed, there = folder / f"{seed}.db", [], 0, 0
+    left: list[int] = []
+    path, completed, there = folder / f"{seed}.db", 0, 0
     shutil.copy(template, path)
     while len(left) < kills:
         if victim.killed(path, there / BATCH + chance.uniform(0, LONGEST)):

@@ -35,6 +35,8 @@ LIGHT = {
     "core.cli.catalog": HEAVY | FRONTS | {"yaml"},
     "core.cli.training": HEAVY | FRONTS | {"yaml"},
     "core.cli.routes": HEAVY | FRONTS,
+    "core.cli.exchange": HEAVY | FRONTS | {"yaml"},
+    "core.cli.history": HEAVY | FRONTS,
     "core.catalog.service": HEAVY | FRONTS | {"yaml"},
     "core.training.look": HEAVY | FRONTS | {"yaml"},
     "tui.app": HEAVY,
