@@ -126,6 +126,7 @@ def _import_parts() -> None:
     import core.deploy.access
     import core.deploy.runtimes
     import core.deploy.service
+    import core.downloads.service
     import core.exchange.service
     import core.hosts.service
     import core.keys.store

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _ESCAPE_S = 0.05  # what begins like a longer key and stays that short is Escape; ESCDELAY says otherwise
 _POLL_S = 0.1
-_AGAIN_S = 0.02
+_AGAIN_S = 0.01
 
 
 class Terminal(LinuxDriver):
