@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func
@@ -13,6 +14,7 @@ from core.errors import NotAllowed, NotFound, Refused
 from core.registry.base import assign, chunks
 from core.registry.history import Batch, HistoryRecords, taken_back, undos
 from core.registry.journal import KINDS
+from core.registry.places import unknown_places
 from core.registry.records import Change, Model, Server
 from core.registry.undo import Net, brought_back, conflicts, net_changes, restored
 
@@ -61,7 +63,7 @@ class ChangeRecords(HistoryRecords):
         Raises:
             NotFound: nothing of the kind was done. NotAllowed: another user did it. Refused: a record changed since.
         """
-        chosen = await self.undoable(batch, redo=redo)
+        chosen = await self._db.read(partial(self._choose, batch_id=batch, redo=redo))
         touched: list[SQLModel] = []
 
         def work(session: Session) -> Undone:
@@ -85,7 +87,7 @@ class ChangeRecords(HistoryRecords):
         Raises:
             NotFound: there is none. NotAllowed: it is another user's. Refused: it is taken back already.
         """
-        batch = self._batch(session, batch_id or self._newest(session, redo=redo))
+        batch = self._batch(session, batch_id or self._newest(session, redo=redo), taken_back(session))
         if not batch.mine:
             raise NotAllowed(f"That was done by {batch.who}.", remedy="Only they can take it back.")
         if batch.taken_back:
@@ -116,7 +118,7 @@ class ChangeRecords(HistoryRecords):
                 records = session.exec(select(table).where(col(table.id).in_(some)))  # type: ignore[attr-defined]
                 found.update(((kind, str(record.id)), record) for record in records)  # type: ignore[attr-defined]
         reasons = [reason for net in nets if (reason := _in_the_way(net, found.get(_key(net))))]
-        reasons += self._used(session, nets) + self._taken_names(session, nets)
+        reasons += self._used(session, nets) + self._taken_names(session, nets) + _missing_places(session, nets)
         if reasons:
             more = f" (and {len(reasons) - _NAMED} more)" if len(reasons) > _NAMED else ""
             raise Refused(
@@ -155,6 +157,16 @@ def _is_redo(batch: str, undone: Mapping[str, str]) -> bool:
     while batch in undone:
         batch, steps = undone[batch], steps + 1
     return steps > 0 and steps % 2 == 0
+
+
+def _missing_places(session: Session, nets: Sequence[Net]) -> list[str]:
+    """The regions and heads that would be named again and are gone."""
+    returning = {name for net in nets if not net.exists for name in (net.last.record_id, net.last.name)}
+    wanted = {(column, net.before.get(column) or "") for net in nets for column in ("region", "head")}
+    missing = [(column, name) for column, name in sorted(wanted) if name and name not in returning]
+    return [
+        f"there is no {column} {name} any more" for column, name in missing if unknown_places(session, {column: name})
+    ]
 
 
 def _served(ids: Sequence[str]) -> SelectOfScalar[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -68,7 +69,8 @@ class HistoryRecords(Store):
             newest = func.max(Change.id)
             wanted = select(Change.batch).where(*self._about(session, ref)).group_by(col(Change.batch))
             ids = session.exec(wanted.order_by(newest.desc()).offset(offset).limit(limit))
-            return [self._batch(session, one) for one in ids]
+            gone = taken_back(session)
+            return [self._batch(session, one, gone) for one in ids]
 
         return await self._db.read(work)
 
@@ -90,7 +92,7 @@ class HistoryRecords(Store):
         """
 
         def work(session: Session) -> tuple[Batch, list[Change]]:
-            batch = self._batch(session, batch_id)
+            batch = self._batch(session, batch_id, taken_back(session))
             lines = select(Change).where(Change.batch == batch_id).order_by(col(Change.id)).limit(limit)
             return batch, list(session.exec(lines))
 
@@ -114,7 +116,7 @@ class HistoryRecords(Store):
             raise NotFound(f"Nothing is known of {ref!r}.", remedy="modelyard models history shows all changes.")
         return [mine, col(Change.record_id).in_(sorted(ids))]
 
-    def _batch(self, session: Session, batch_id: str) -> Batch:
+    def _batch(self, session: Session, batch_id: str, gone: Set[str]) -> Batch:
         of_it = Change.batch == batch_id
         first = session.exec(select(Change).where(of_it).order_by(col(Change.id)).limit(1)).first()
         if first is None or not self._may_see(first):
@@ -131,7 +133,7 @@ class HistoryRecords(Store):
             names=tuple(names),
             count=sum(actions.values()),
             undoes=first.undoes,
-            taken_back=batch_id in taken_back(session),
+            taken_back=batch_id in gone,
             note=first.note,
         )
 

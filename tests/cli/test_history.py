@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from pathlib import Path
 
 from tests.cli.program import done, modelyard
 
@@ -56,3 +57,26 @@ def test_a_bulk_action_is_one_undo() -> None:
     done("models", "tag", "a", "b", "c", "--add", "new")
     assert len(done("models", "undo", "--yes", "--json").json()["changes"]) == 3
     assert [one["tags"] for one in done("models", "list", "--json").json()["models"]] == [[], [], []]
+
+
+def test_deleting_names_the_model_asks_and_leaves_its_files(tmp_path: Path) -> None:
+    """P6 by command."""
+    file = tmp_path / "m.gguf"
+    file.write_bytes(b"weights")
+    done("models", "add", "mine", *VLLM, "--path", str(file))
+    ended = modelyard("models", "delete", "mine", "--json")
+    assert (ended.code, "mine" in ended.error()["message"]) == (3, True)
+    done("models", "delete", "mine", "--yes")
+    assert done("models", "list", "--ownership", "mine", "--json").json()["models"] == []
+    assert file.read_bytes() == b"weights"
+
+
+def test_archiving_hides_a_model_keeps_its_record_and_restoring_brings_it_back() -> None:
+    """L11 by command."""
+    before = done("models", "add", "mine", *VLLM, "--tag", "t", "--json").json()
+    done("models", "archive", "mine")
+    assert done("models", "list", "--ownership", "mine", "--json").json()["models"] == []
+    archived = done("models", "list", "--archived", "--json").json()["models"]
+    assert [(one["id"], one["tags"]) for one in archived] == [(before["id"], ["t"])]
+    done("models", "restore", "mine")
+    assert done("models", "show", "mine", "--json").json()["archived_at"] is None

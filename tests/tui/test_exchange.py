@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.widgets import Button
 
+from core.exchange.service import BATCH
+from core.registry.store import Registry
 from tests.tui.fake import Yard
 from tests.tui.user import press, rows, screen_text, session, toasts, type_text, until
 from tests.unit.stores import ollama_store
@@ -109,3 +113,31 @@ async def test_an_export_is_written_and_asks_before_it_writes_over(yard: Yard, t
         await press(pilot, "ctrl+s")
         await until(pilot, lambda: path.read_text() != "mine")
         assert path.read_text().splitlines()[2:] == first.splitlines()[2:]
+
+
+async def test_an_import_is_stopped_between_two_batches(
+    empty_yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [{"name": f"m{number}", "provider": "vllm", "model_id": "x"} for number in range(2 * BATCH)]
+    (tmp_path / "m.json").write_text(json.dumps(models))
+    works, go_on, begun = Registry.import_batch, asyncio.Event(), asyncio.Event()
+
+    async def slow(registry: Registry, *words: Any) -> Any:
+        if begun.is_set():
+            await go_on.wait()
+        begun.set()
+        return await works(registry, *words)
+
+    monkeypatch.setattr(Registry, "import_batch", slow)
+    async with session(empty_yard) as pilot:
+        await press(pilot, "i")
+        await type_text(pilot, str(tmp_path / "m.json"))
+        await press(pilot, "enter")
+        await until(pilot, lambda: "1,000 to add" in screen_text(pilot))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "Importing 500 of 1,000" in screen_text(pilot))
+        await pilot.press("escape")
+        await until(pilot, lambda: "Showing 500 of 500 models" in screen_text(pilot))
+        assert any("was stopped" in toast for toast in toasts(pilot))
+        await press(pilot, "u")
+        await until(pilot, lambda: rows(pilot) == [])

@@ -156,8 +156,24 @@ async def test_a_head_that_models_name_is_not_taken_away(registry: Registry) -> 
         await registry.undo(added)
 
 
+async def test_a_record_does_not_return_to_a_region_that_is_gone(registry: Registry) -> None:
+    await registry.add_region({"id": "moon", "name": "The Moon"})
+    await registry.add_model({"name": "a", **VALUES, "region": "moon"})
+    await registry.delete_model("a")
+    deleted = (await registry.history())[0].batch
+    await registry.remove_region("moon")
+    with pytest.raises(Refused, match="there is no region moon any more"):
+        await registry.undo(deleted)
+    await registry.undo()
+    await registry.undo()
+    assert (await registry.get_model("a")).region == "moon"
+
+
 async def test_the_log_never_holds_a_secret_and_undo_never_writes_its_mask(registry: Registry) -> None:
-    session_values: dict[str, Any] = {"flags": {"api-key": PLANTED, "seed": "1"}, "extra": {"deep": [{"hf_token": PLANTED}], "n": 1}}
+    session_values: dict[str, Any] = {
+        "flags": {"api-key": PLANTED, "seed": "1"},
+        "extra": {"deep": [{"hf_token": PLANTED}], "n": 1},
+    }
     record = Model(user_id="me", name="a", provider="vllm", model_id="x", served_name="a", **session_values)
     record.endpoint = f"https://user:{PLANTED}@host/v1"
     await registry._save(record, "model", "added")

@@ -27,6 +27,7 @@ from tui.widgets.spinner import Spinner
 
 if TYPE_CHECKING:
     from textual.binding import BindingType
+    from textual.worker import Worker
 
     from core.app import Modelyard
     from core.exchange.values import Preview, Reading
@@ -94,7 +95,8 @@ class ImportDialog(Dialog[Imported | None]):
         self._reading: Reading | None = None
         self._preview: Preview | None = None
         self._done: Imported | None = None
-        self._busy = False
+        self._busy = self._writing = False
+        self._work: Worker[None] | None = None
         self._told = ""
 
     def body(self) -> Iterable[Widget]:
@@ -128,7 +130,10 @@ class ImportDialog(Dialog[Imported | None]):
         self.action_cancel()
 
     def action_cancel(self) -> None:
-        """Close; what is imported already stays, and can be undone."""
+        """Close; an import stops after the batch it is at. What is imported stays, and can be undone."""
+        if self._work is not None and self._writing:
+            self._work.cancel()
+            self.modelyard.toast("The import was stopped; u takes back what is there.", tone="warning")
         self.dismiss(self._done)
 
     @on(Select.Changed, "#field-source Choice")
@@ -180,7 +185,7 @@ class ImportDialog(Dialog[Imported | None]):
             work.close()
             return
         self._busy = True
-        self.modelyard.guard(self._working(work), group="exchange")
+        self._work = self.modelyard.guard(self._working(work), group="exchange")
 
     async def _working(self, work: Coroutine[object, object, None]) -> None:
         spinner = self.query_one(Spinner)
@@ -190,7 +195,7 @@ class ImportDialog(Dialog[Imported | None]):
         except ModelyardError as error:
             self._show_error(error)
         finally:
-            self._busy = False
+            self._busy = self._writing = False
             if spinner.is_mounted:
                 spinner.stop()
 
@@ -233,6 +238,7 @@ class ImportDialog(Dialog[Imported | None]):
         self._say(self._told + detail)
 
     async def _apply(self, preview: Preview) -> None:
+        self._writing = True
         async with closing(self._yard.exchange.apply(preview)) as events:
             async for event in events:
                 if isinstance(event, Progress):
