@@ -21,12 +21,23 @@ class HoldsKeys(App[None]):
         super().__init__()
         self._holding = False
         self._held: deque[events.Key] = deque()
+        self._given_back = 0
 
     def hold_keys(self) -> None:
         """An action may open a dialog: keys wait for it, but not for long."""
         if not self._holding:
             self._holding = True
+            self._given_back = 0
             self.set_timer(_PATIENCE_S, self.release_keys)
+
+    def give_back(self, event: events.Key) -> None:
+        """A key that was on its way to a widget before the holding began: it goes before those held since."""
+        key = events.Key(event.key, event.character)
+        if self._holding:
+            self._held.insert(self._given_back, key)
+            self._given_back += 1
+        else:
+            self.post_message(key)
 
     def release_keys(self) -> None:
         """The dialog is there, or there will be none."""

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 
 from core.registry.store import Registry
@@ -193,6 +194,16 @@ async def test_region_and_head_are_picked_by_typing(yard_with_heads: Yard) -> No
         await until(pilot, lambda: "picked" in rows(pilot))
         model = await registry_of(yard_with_heads).get_model("picked")
         assert (model.region, model.head) == ("de", HOSTILE)
+
+
+async def test_a_burst_of_keys_lands_in_the_list(yard: Yard) -> None:
+    """R1: typed faster than the list opens, nothing is lost, swapped, or opened twice."""
+    async with session(yard) as pilot:
+        await press(pilot, "a")
+        await go_to(pilot, "region")
+        for key in ("g", "e", "r", "m", "enter"):
+            pilot.app.post_message(Key(key, key if len(key) == 1 else "\r"))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ModelForm) and value(pilot, "region") == "de")
 
 
 async def test_a_picked_region_can_be_taken_back_and_nothing_matching_is_said(yard: Yard) -> None:

@@ -108,6 +108,11 @@ class ChooseDialog(Dialog[str | None]):
             self._at = (self._at + step) % (last + 1) if abs(step) == 1 else max(0, min(last, self._at + step))
             self._draw()
 
+    @on(TextField.Submitted, "#typed")
+    def submitted(self) -> None:
+        """Enter, after what was typed before it."""
+        self.action_take()
+
     def action_take(self) -> None:
         """This one, unless it is a text that can't stand there."""
         if not self._shown:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, cast
 
 from textual import events
-from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from tui.app import ModelyardApp
 
 NOTHING = "none"
+_OPENS = frozenset({"enter", "space", "down"})
 _MAKE = "\n"  # no record has this name
 
 
@@ -42,10 +42,6 @@ class Picker(Widget, can_focus=True):
     make a new one: what the offer says, and what asks for it.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,space,down", "open", "Choose", show=False),
-        Binding("backspace,delete", "clear", "None", show=False),
-    ]
     value: reactive[str] = reactive("")
 
     class Changed(Message):
@@ -70,6 +66,7 @@ class Picker(Widget, can_focus=True):
         self._may_be_none = may_be_none
         self._free = free
         self._label = ""
+        self._open = False
         self.set_reactive(Picker.value, value)
 
     def render(self) -> Content:
@@ -93,14 +90,17 @@ class Picker(Widget, can_focus=True):
         self.post_message(self.Changed())
         cast("ModelyardApp", self.app).guard(self.name_value(), group="labels")
 
-    def action_open(self, typed: str = "") -> None:
+    def open(self, typed: str = "") -> None:
         """Open the list; what is typed narrows it."""
-        cast("ModelyardApp", self.app).guard(self._choose(typed), hold=True)
+        if not self._open:
+            self._open = True
+            cast("ModelyardApp", self.app).guard(self._choose_once(typed), hold=True)
 
-    def action_clear(self) -> None:
-        """None."""
-        if self._may_be_none and self.value:
-            self.put("")
+    async def _choose_once(self, typed: str) -> None:
+        try:
+            await self._choose(typed)
+        finally:
+            self._open = False
 
     async def _choose(self, typed: str) -> None:
         from tui.modals.choose import ChooseDialog
@@ -118,13 +118,26 @@ class Picker(Widget, can_focus=True):
             self.put(picked)
 
     def on_key(self, event: events.Key) -> None:
-        """A letter opens the list and begins to narrow it."""
-        if event.is_printable and event.character and event.character != " ":
-            event.stop()
-            self.action_open(event.character)
+        """Enter opens the list; a letter does, too, and begins to narrow it; what comes meanwhile goes there."""
+        if self._open:
+            cast("ModelyardApp", self.app).give_back(event)
+        elif event.key in _OPENS:
+            self.open()
+        elif event.key in {"backspace", "delete"}:
+            self._clear()
+        elif event.is_printable and event.character:
+            self.open(event.character)
+        else:
+            return
+        event.stop()
+        event.prevent_default()
+
+    def _clear(self) -> None:
+        if self._may_be_none and self.value:
+            self.put("")
 
     def on_click(self) -> None:
-        self.action_open()
+        self.open()
 
 
 class Marks(Picker):
