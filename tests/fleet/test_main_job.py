@@ -70,6 +70,8 @@ def test_the_whole_way(host: FleetHost, remote_model: str) -> None:
     answer = modelyard("chat", "smol", "Say hello.", "--max-tokens", "12", "--temperature", "0", "--json")
     assert answer.code == 0
     assert "tokens_per_second" in answer.stdout
+    tested = modelyard("models", "test", "smol", "--json").document
+    assert (tested["ok"], tested["serves"], tested["server_id"]) == (True, ["smol"], server["id"])
     assert "llama_server: model loaded" in modelyard("servers", "logs", "smol", "--tail", "50").stdout
 
     modelyard("stop", "smol")
