@@ -100,8 +100,8 @@ MODEL_FIELDS = _by_name(
     _KEY,
     _region("Where it is served: de, eu, us …"),
     FieldSpec(name="head", label="Head", kind="head", help="The gateway that is its first way in"),
-    _switch("local_inference", "Local inference", "Answered here only, prompts stay on this machine"),
-    FieldSpec(name="tags", label="Tags", kind="list", default=(), help="Words to find it by"),
+    _switch("local_inference", "Local inference", "Prompts stay on this machine"),
+    FieldSpec(name="tags", label="Tags", kind="list", default=(), help="Words to find it by, commas between"),
     FieldSpec(name="flags", label="Flags", kind="object", default=None, help="Engine flags of every deploy, in JSON"),
     FieldSpec(name="extra", label="Metadata", kind="object", default=None, help="Whatever you want to note, in JSON"),
 )

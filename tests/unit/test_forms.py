@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.registry.checks import JsonFault, check_key_name, check_url, json_text, read_object
-from core.registry.forms import HEAD_FIELDS, MODEL_FIELDS, REGION_FIELDS, check_fields, check_model
+from core.registry.forms import HEAD_FIELDS, MODEL_FIELDS, REGION_FIELDS, FieldSpec, check_fields, check_model
 
 GOOD: dict[str, object] = {"name": "m", "provider": "vllm", "model_id": "org/m"}
 ANYTHING = st.recursive(
@@ -115,6 +116,13 @@ def test_a_key_in_place_of_its_name_is_not_repeated() -> None:
     assert "api_key" in check_model({"extra": {"a": [{"api_key": "x"}]}}, partial=True)["extra"]
     assert "hf-token" in check_model({"flags": {"hf-token": "x"}}, partial=True)["flags"]
     assert check_model({"extra": {"eos_token": "</s>", "max_tokens": 5, "api_key_ref": "n"}}, partial=True) == {}
+
+
+@pytest.mark.parametrize("fields", [MODEL_FIELDS, HEAD_FIELDS, REGION_FIELDS])
+def test_what_a_form_says_of_a_field_fits_eighty_columns(fields: Mapping[str, FieldSpec]) -> None:
+    """P4: label, help, range and default stand on one line below the fields."""
+    for spec in fields.values():
+        assert len(f"{spec.label}: {spec.sentence}") <= 74, spec.name
 
 
 def test_heads_and_regions() -> None:

@@ -109,9 +109,9 @@ class RecordForm(Drafting):
         if spec.kind == "choice":
             return Choice([(choice, choice) for choice in spec.choices], str(value or "local"))
         if spec.kind == "object":
-            return JsonArea(json_text(value or {}), placeholder='{"name": "value"}')
+            return JsonArea(json_text(value or {}))
         if spec.kind == "list":
-            return TextField(words_text(value or ()), placeholder="one, two")
+            return TextField(words_text(value or ()))
         if (load := self.options(spec.kind)) is not None:
             return self.picker(spec, load, str(value or ""))
         return TextField("" if value is None else str(value))

@@ -11,8 +11,8 @@ from core.text import clean_block
 class JsonArea(TextArea):
     """Several lines of text; `value` is all of it."""
 
-    def __init__(self, value: str = "", *, placeholder: str = "") -> None:
-        super().__init__(value, compact=True, tab_behavior="focus", placeholder=placeholder)
+    def __init__(self, value: str = "") -> None:
+        super().__init__(value, compact=True, tab_behavior="focus")
         self.cursor_blink = False
         self.show_line_numbers = False
 
