@@ -179,7 +179,8 @@ class Caller:
                 await self._check(response)
                 yield response
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise self._scrubbed(network.translated(error, self.host)) from error
+            proxy = network.proxy_of(self.base)
+            raise self._scrubbed(network.translated(error, self.host, proxy=proxy)) from error
         except TooLarge as error:
             raise ProviderError(Fault.TOO_LARGE, host=self.host) from error
 

@@ -104,10 +104,24 @@ def _context(cafile: str | None, capath: str | None) -> ssl.SSLContext:
     return context
 
 
-def translated(error: Exception, host: str) -> ProviderError:
-    """An error of the HTTP client as one of ours."""
+def proxy_of(url: str) -> str:
+    """The proxy that the environment sets for this address, as people read it; "" when there is none."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all", "")
+    if not proxy or is_loopback(url) or proxy_bypass(parts.hostname or ""):
+        return ""
+    return place(proxy if "://" in proxy else f"http://{proxy}")
+
+
+def translated(error: Exception, host: str, *, proxy: str = "") -> ProviderError:
+    """An error of the HTTP client as one of ours; where a proxy stands between, not reaching it is its trouble."""
     import httpx
 
+    if proxy and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) and not _is_tls(error):
+        return ProviderError(Fault.PROXY, host=host, said=f"The proxy {proxy} itself can't be reached.")
     causes = list(_causes(error))
     if certificate := next((one for one in causes if isinstance(one, ssl.SSLError)), None):
         return _tls(certificate, host)
@@ -137,6 +151,10 @@ def _protocol(error: Exception, host: str) -> ProviderError:
             remedy="Check the port; a server with TLS needs https:// in the endpoint.",
         )
     return ProviderError(Fault.BROKEN_OFF, host=host, said=f"{type(error).__name__}: {error}")
+
+
+def _is_tls(error: BaseException) -> bool:
+    return any(isinstance(one, ssl.SSLError) for one in _causes(error))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -87,6 +87,32 @@ async def test_nobody_listens() -> None:
     assert f"127.0.0.1:{port}" in error.message
 
 
+async def test_a_proxy_that_is_not_there_is_the_proxys_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    for scheme in ("http", "https"):
+        monkeypatch.setenv(f"{scheme}_proxy", f"http://user:secret@127.0.0.1:{port}")
+        error = await _fault(f"{scheme}://gpu.invalid")
+        assert error.fault is Fault.PROXY
+        assert f"127.0.0.1:{port}" in error.cause
+        assert "secret" not in f"{error.as_dict()}"
+    monkeypatch.setenv("no_proxy", "gpu.invalid")
+    assert (await _fault("http://gpu.invalid")).fault is Fault.NAME
+
+
+async def test_what_goes_to_this_machine_goes_past_the_proxy(
+    server: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert (await ask(server, "vllm")).text == "Hello, wörld"
+
+
+async def test_a_proxy_that_refuses_to_go_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(_says(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")) as proxy:
+        monkeypatch.setenv("https_proxy", proxy)
+        assert (await _fault("https://gpu.invalid")).fault is Fault.PROXY
+
+
 @pytest.mark.parametrize("url", ["gpu:8000", "ftp://gpu/v1", "http://", "http://[::1", "http://gpu:99999", "/v1"])
 def test_what_is_no_url_is_refused_before_anything_is_sent(url: str) -> None:
     with pytest.raises(ProviderError) as error:
