@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from core.settings import Settings
 
 _CLOSE_TIMEOUT_S = 5.0
+_WIDE = 100  # cells
 _MOST_PROBLEMS = 3
 _FOR_LISTS = frozenset({"go", "help", "keys", "leave"})
 
@@ -88,7 +90,7 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
     COMMANDS: ClassVar = {_actions}
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
     ENABLE_COMMAND_PALETTE = True
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - declared so by Textual
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012 - declared so by Textual
 
     def __init__(self, settings: Settings, *, opener: Opener = open_yard, chat_with: str | None = None) -> None:
         super().__init__()
@@ -110,6 +112,11 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
         """The theme's, and two greys that text can take, which Textual's own muted colours are not."""
         variables = super().get_css_variables()
         return {**variables, **plain_tones(variables)}
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether there is room for a card beside the list."""
+        return self.size.width >= _WIDE
 
     def on_mount(self) -> None:
         self.animation_level = "none"
@@ -207,7 +214,7 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
 
     def guard(
         self,
-        work: Coroutine[object, object, object],
+        work: Coroutine[object, object, object] | Callable[[], Coroutine[object, object, object]],
         *,
         group: str = "action",
         hold: bool = False,
@@ -216,15 +223,17 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
         """Run in a worker; whatever goes wrong is shown, and the program goes on.
 
         `hold` for an action that may open a dialog: keys pressed meanwhile go there. `exclusive` for work that
-        replaces what runs in its group.
+        replaces what runs in its group; it comes as a function, since it may be replaced before it begins.
         """
         if hold:
             self.hold_keys()
-        return self.run_worker(self._guarded(work, hold), group=group, exclusive=exclusive, exit_on_error=True)
+        return self.run_worker(partial(self._guarded, work, hold), group=group, exclusive=exclusive, exit_on_error=True)
 
-    async def _guarded(self, work: Coroutine[object, object, object], hold: bool) -> None:
+    async def _guarded(
+        self, work: Coroutine[object, object, object] | Callable[[], Coroutine[object, object, object]], hold: bool
+    ) -> None:
         try:
-            await work
+            await (work() if callable(work) else work)
         except ModelyardError as error:
             self.show_error(error)
         except Exception as error:  # noqa: BLE001 - one screen's fault must not take the terminal down

@@ -17,6 +17,8 @@ from core.text import clean_line
 from tui.widgets.plain import Plain, TextField
 
 if TYPE_CHECKING:
+    from textual.visual import VisualType
+
     from tui.widgets.picker import Option
 
 SORT_WORDS = {
@@ -165,11 +167,18 @@ class FilterBar(Horizontal):
     def compose(self) -> ComposeResult:
         yield Plain("/", id="search-mark")
         yield TextField(placeholder="search names, ids and tags", id="search")
-        yield Plain(id="count")
+        yield Steady(id="count")
 
     def say_count(self, text: str) -> None:
         """How many are shown."""
-        self.query_one("#count", Plain).show(text)
+        self.query_one(Steady).show(text)
+
+
+class Steady(Plain):
+    """Text in a place of fixed size: what changes in it moves nothing else on the screen."""
+
+    def update(self, content: VisualType = "", *, layout: bool = True) -> None:
+        super().update(content, layout=False)
 
 
 class Chips(Plain):

@@ -114,13 +114,12 @@ class ModelList(PagedList[ModelRow]):
             return
         rows = await self._registry.model_rows(query, 0, PAGE)
         self.counted = len(rows) < PAGE
-        self._take({0: rows}, len(rows), self._find({0: rows}, wanted) or 0)
+        at_least = max(len(rows), 0 if self.counted else self.count)
+        self._take({0: rows}, at_least, self._find({0: rows}, wanted) or 0)
         counts = await self._registry.count_models(query)
         self.total, self.counted = counts.total, True
         if counts.shown != self.count:
-            self.count = counts.shown
-            self._resize()
-            self.redraw()
+            self._take(dict(self._pages), counts.shown, self.cursor)
 
     async def _place(self, query: ModelQuery, wanted: str | None) -> int | None:
         return await self._registry.place_of_model(query, wanted) if wanted else None

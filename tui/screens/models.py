@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from textual import on
@@ -34,6 +36,7 @@ from tui.screens.model_list import ModelList
 from tui.widgets.paged_list import PagedList
 from tui.widgets.plain import TextField
 
+_CARD_AFTER_S = 0.03
 _LOADING = "Opening the registry…"
 
 
@@ -43,6 +46,10 @@ class ModelsScreen(BulkActions):
     PLACE = "models"
     LOADING = _LOADING
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("models")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._card_due = False
 
     def above(self) -> Iterable[Widget]:
         yield FilterBar()
@@ -96,7 +103,7 @@ class ModelsScreen(BulkActions):
         self.models.ask(query)
         self.query_one(Chips).show_query(query)
         if self.modelyard.yard is not None:
-            self.modelyard.guard(self._show(follow), group="search", exclusive=True)
+            self.modelyard.guard(partial(self._show, follow), group="search", exclusive=True)
 
     async def _show(self, follow: bool) -> None:
         try:
@@ -189,6 +196,17 @@ class ModelsScreen(BulkActions):
         await super()._ask_hosts()
 
     # The selected model
+
+    def on_paged_list_selected(self) -> None:
+        """The rows first; the card follows a moment later, once for many."""
+        if not self._card_due:
+            self._card_due = True
+            self.modelyard.guard(self._show_card(), group="card")
+
+    async def _show_card(self) -> None:
+        await asyncio.sleep(_CARD_AFTER_S)
+        self._card_due = False
+        self.show_selected()
 
     def show_new(self, model_id: str) -> None:
         """Filters that could hide it go."""

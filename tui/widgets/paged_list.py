@@ -159,9 +159,11 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
         self._announce()
 
     def _resize(self) -> None:
+        """Only the scroll bar depends on how many rows there are: the screen is laid out again only for its width."""
         size = Size(self.size.width, self.count + 1)
         if size != self.virtual_size:
-            self.virtual_size = size
+            self.set_reactive(ScrollView.virtual_size, size)
+            self._scroll_update(size)
 
     def _want(self, page: int) -> None:
         if page not in self._asked:
