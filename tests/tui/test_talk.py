@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -187,3 +190,20 @@ async def test_a_test_under_way_can_be_left(tmp_path: Path, server: FakeProvider
         await press(pilot, "t")
         await until(pilot, lambda: "No secure [b]connection." in screen_text(pilot))
         assert "→ Mend it." in screen_text(pilot)
+
+
+async def test_leaving_in_the_middle_of_an_answer_counts_it(
+    tmp_path: Path, server: FakeProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.script.answer, server.script.hold = ["first", "second"], "first"
+    async with _chatting(tmp_path, server) as (pilot, _):
+        await type_text(pilot, "Hi")
+        await pilot.press("enter")
+        await until(pilot, lambda: "first" in screen_text(pilot))
+        pilot.app.exit()
+    assert pilot.app.return_code == 0
+    await asyncio.to_thread(server.go_on.set)
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+    rows = sqlite3.connect(tmp_path / "data" / "registry.db").execute("SELECT ok, completion_tokens FROM calls")
+    assert rows.fetchall() == [(1, 1)]
