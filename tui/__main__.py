@@ -18,9 +18,9 @@ def main() -> None:
 
 
 def _dispatch(words: list[str]) -> int:
-    from core.cli.main import main as command_line
-
     if words or "_MODELYARD_COMPLETE" in os.environ:
+        from core.cli.main import main as command_line
+
         return command_line(words, screens=_screens)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         sys.stderr.write(

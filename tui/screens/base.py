@@ -38,6 +38,7 @@ class ListScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
+        self.set_class(self.modelyard.is_wide, "-wide")  # Textual does it too late, and lays out once more
         self._again = False
         self._reloading = False
         self._select: str | None = None
