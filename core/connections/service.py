@@ -12,8 +12,7 @@ from core.errors import HostUnreachable, KeyMissing, KeysLocked, ModelyardError
 from core.findings import Finding, Severity
 from core.providers import network
 from core.providers.errors import Fault, ProviderError
-from core.providers.places import HOSTED, NowhereServed, Place, Places
-from core.registry.values import EngineName
+from core.providers.places import NowhereServed, Place, Places
 
 if TYPE_CHECKING:
     from core.registry.records import Model
@@ -93,8 +92,8 @@ class _Test:
         """Ask for the list of models, for the right to ask, and for the model."""
         self.place = place
         lists = await self._list(place)
-        if self._open_list(place) or not lists:
-            await place.caller.lets_ask(place.served_name)
+        if not place.at_provider or not lists:
+            await self._ask(place, lists)
         self._say_reached(place)
         self._say_key(place)
         if lists:
@@ -118,11 +117,13 @@ class _Test:
         """The first request counts: it connects."""
         self.connect_s, self.latency_s = place.caller.timings.connect_s, place.caller.timings.first_byte_s
 
-    def _open_list(self, place: Place) -> bool:
-        """Whether the list may be open to all while answers want a key; hosted providers close both."""
-        if place.server is not None:
-            return place.server.server_type in set(EngineName)
-        return self.model.provider not in {*HOSTED, "ollama"}
+    async def _ask(self, place: Place, lists: bool) -> None:
+        """Elsewhere than at a provider, a list may be open to all while answers want a key."""
+        try:
+            await place.caller.lets_ask(place.served_name, task=self.model.task)
+        except ProviderError as error:
+            if not (lists and error.fault in {Fault.NOT_FOUND, Fault.MODEL_NOT_FOUND}):  # what is listed will tell
+                raise
 
     def _say_reached(self, place: Place) -> None:
         took = "" if self.latency_s is None else f" in {self.latency_s * 1000:.0f} ms"

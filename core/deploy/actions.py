@@ -55,6 +55,8 @@ def _no_restart(status: ServerStatus | None) -> str:
 
 def _no_chat(model: Model, status: ServerStatus | None) -> str:
     """A provider's own service, Ollama's included, needs no endpoint on the record."""
+    if model.task != "generate":
+        return f"It is for another task than talking: {model.task}."
     if model.endpoint or model.provider not in DEPLOYABLE - {Provider.OLLAMA}:
         return ""
     return _needs(status, {ServerStatus.RUNNING}, "It is not running.")

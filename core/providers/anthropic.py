@@ -90,6 +90,9 @@ class AnthropicWire:
         headers = {"anthropic-version": SAMPLING_VERSION} if sampling else {}
         return Call(path="/v1/messages", body=body, headers=headers)
 
+    def unanswerable(self, name: str) -> Call:
+        return Call(path="/v1/messages", body={"model": name})
+
     def reader(self) -> AnthropicReader:
         return AnthropicReader()
 

@@ -23,6 +23,7 @@ _ERROR_LIMIT = 64 * 1024
 _PAGES = 20  # of a list of models
 _LIST_TIMEOUT_S = 30.0
 _SECRETS = ("authorization", "x-api-key", "x-goog-api-key")
+_TASK_PATHS = {"embed": "/embeddings", "rerank": "/rerank"}  # of models that don't talk
 _ACCEPT = {"Accept-Encoding": "identity"}  # nothing that grows while it is unpacked
 
 
@@ -78,17 +79,18 @@ class Caller:
             raise
         return True
 
-    async def lets_ask(self, name: str) -> None:
+    async def lets_ask(self, name: str, *, task: str = "generate") -> None:
         """The key may be used to ask, and there is something to be asked: sends a question that can't be answered.
 
-        Costs nothing; a list of models is open at many endpoints that want a key for an answer.
+        Costs nothing; a list of models is open at many endpoints that want a key for an answer. `task` is the model's.
 
         Raises:
             ProviderError: no.
         """
-        path = self._wire.chat(ChatRequest(model=name, messages=())).path
+        call = self._wire.unanswerable(name)
+        path = _TASK_PATHS.get(task, call.path)
         try:
-            async with self._in_time(_LIST_TIMEOUT_S), self._answer("POST", path, {"model": name}):
+            async with self._in_time(_LIST_TIMEOUT_S), self._answer("POST", path, call.body):
                 return
         except ProviderError as error:
             if error.fault not in {Fault.BAD_REQUEST, Fault.SERVER_ERROR, Fault.CONTEXT_TOO_LONG}:

@@ -76,6 +76,9 @@ class GoogleWire:
         action = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
         return Call(path=f"/v1beta/{_resource(request.model)}:{action}", body=body)
 
+    def unanswerable(self, name: str) -> Call:
+        return Call(path=f"/v1beta/{_resource(name)}:generateContent", body={})
+
     def reader(self) -> GoogleReader:
         return GoogleReader()
 

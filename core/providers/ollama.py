@@ -63,6 +63,10 @@ class OllamaWire:
             body["tools"] = [_tool(tool) for tool in request.tools]
         return Call(path="/api/chat", body=body)
 
+    def unanswerable(self, name: str) -> Call:
+        """Without a model: one without messages would be loaded into memory."""
+        return Call(path="/api/chat", body={"model": ""})
+
     def reader(self) -> OllamaReader:
         return OllamaReader()
 

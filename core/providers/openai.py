@@ -88,6 +88,9 @@ class OpenAIWire:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         return Call(path=_CHAT, body=body)
 
+    def unanswerable(self, name: str) -> Call:
+        return Call(path=_CHAT, body={"model": name})
+
     def reader(self) -> OpenAIReader:
         return OpenAIReader()
 

@@ -50,6 +50,7 @@ class Place:
     served_name: str
     server: Server | None
     keyed: bool  # a key is sent along
+    at_provider: bool = False  # the provider's own service, or Ollama where it usually is
 
     @property
     def url(self) -> str:
@@ -90,7 +91,13 @@ class Places:
         key = await self._key(model, wire, base)
         async with await network.client(base, wire.headers(key), silence_s=silence_s) as client:
             caller = Caller(client, wire, base, silence_s=silence_s)
-            yield Place(caller=caller, served_name=model.model_id, server=None, keyed=bool(key))
+            yield Place(
+                caller=caller,
+                served_name=model.model_id,
+                server=None,
+                keyed=bool(key),
+                at_provider=base == wire.default_base,
+            )
 
     async def _running_server(self, model: Model) -> Server | None:
         servers = await self._registry.servers(model_id=model.id)

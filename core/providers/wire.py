@@ -75,6 +75,9 @@ class Wire(Protocol):
     def chat(self, request: ChatRequest) -> Call:
         """The request."""
 
+    def unanswerable(self, name: str) -> Call:
+        """A question that lacks what it takes: refused after the key was looked at, and before anything is done."""
+
     def reader(self) -> Reader:
         """A reader for one answer."""
 

@@ -39,8 +39,10 @@ async def test_all_is_well(server: FakeProvider, yard: SmallYard, provider: str)
     (call,) = await yard.registry.calls()
     assert (call.kind, call.ok, call.error, call.first_token_s) == ("test", True, "", report.latency_s)
     assert KEY not in f"{kept.last_test}"
-    questions = [one for one in server.asked if one.body and "messages" in one.body]
+    questions = [one for one in server.asked if one.body and {"messages", "contents"} & set(one.body)]
     assert questions == [], "a test asks nothing that costs"
+    loads = [one for one in server.asked if one.path == "/api/chat" and one.body["model"]]
+    assert loads == [], "Ollama loads the model of a question without messages"
 
 
 @pytest.mark.parametrize("provider", ["openai", "vllm", "anthropic", "google", "ollama"])
@@ -137,6 +139,27 @@ async def test_an_endpoint_without_a_list_is_tested_by_what_it_says_to_a_questio
     report = await yard.connections.test("mine")
     assert report.ok
     assert _found(report)["model"] is Severity.WARNING
+
+
+async def test_a_model_for_embeddings_is_tested_at_its_own_path(server: FakeProvider, yard: SmallYard) -> None:
+    """vLLM has no chat where it serves embeddings."""
+    await yard.add(server, task="embed")
+
+    def embeddings(handler: Any) -> None:
+        if handler.command == "GET":
+            handler.reply(200, OpenAI().listed(["tiny-1"]), {})
+        elif handler.path == "/v1/embeddings":
+            handler.reply(
+                *(OpenAI().bad_request() if KEY in handler.headers["Authorization"] else OpenAI().wrong_key())
+            )
+        else:
+            handler.reply(404, {"detail": "Not Found"}, {})
+
+    server.script.raw = embeddings
+    assert (await yard.connections.test("mine")).ok
+    await yard.registry.edit_model("mine", {"api_key_ref": "bad"})
+    yard.keys.values["bad"] = "sk-wrong"
+    assert (await yard.connections.test("mine")).fault == "unauthorised"
 
 
 async def test_an_alias_is_served_though_no_list_holds_it(server: FakeProvider, yard: SmallYard) -> None:
