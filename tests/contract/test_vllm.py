@@ -116,6 +116,9 @@ async def test_it_is_deployed_answers_counts_and_goes(
     assert len(mentioning(str(short_folder))) >= 3  # the supervisor, the server and its engine
 
     await it_answers_and_counts(yard, server.id)
+    report = await yard.connections.test("tiny")
+    assert (report.ok, report.serves, report.server_id) == (True, ("tests/tiny",), server.id), report.findings
+    assert [finding.check for finding in report.findings] == ["reachable", "authorised", "model"]
     await it_wants_its_key(plan, short_folder)
 
     stopped = [event async for event in yard.deploys.stop("tiny")]
