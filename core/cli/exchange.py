@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,13 @@ import click
 
 from core.cli import ask
 from core.cli.command import command
+from core.cli.diagnostics import Reporter, notice
 from core.errors import UsageError
+from core.events import Progress
 from core.exchange.values import Exported, Format, Imported
 from core.registry.import_values import OnConflict, Outcome
 from core.registry.values import Capability, ModelQuery, Provider
-from core.text import StreamCleaner, clean_line
+from core.text import StreamCleaner
 
 if TYPE_CHECKING:
     from core.app import Modelyard
@@ -71,7 +74,7 @@ async def import_records(
     done = None
     if preview.writes and not dry_run:
         await ask.must_confirm(_question(preview), yes=yes, json=out.json)
-        done = await _apply(yard, preview)
+        done = await _apply(out, yard, preview)
     if out.json:
         out.document(_document(preview, done))
     elif done is not None:
@@ -100,10 +103,18 @@ def _place(folder: str) -> Path | None:
     return Path(folder).expanduser() if folder else None
 
 
-async def _apply(yard: Modelyard, preview: Preview) -> Imported:
+async def _apply(out: Output, yard: Modelyard, preview: Preview) -> Imported:
     done = Imported(source=preview.source, batch="")
-    async for event in yard.exchange.apply(preview):
-        done = event if isinstance(event, Imported) else done
+    reporter = Reporter(silent=out.json)
+    try:
+        async with aclosing(yard.exchange.apply(preview)) as events:  # type: ignore[type-var]
+            async for event in events:
+                if isinstance(event, Progress):
+                    reporter.step(f"{event.text}: {event.done:,} of {event.total:,} {event.unit}")
+                elif isinstance(event, Imported):
+                    done = event
+    finally:
+        reporter.end()
     return done
 
 
@@ -216,7 +227,7 @@ async def _to_stdout(
     )
     out.piece(cleaner.finish() if cleaner else "")
     for name in done.left_out:
-        click.echo(clean_line(f"Left out, since it looks like a secret: {name}"), err=True)
+        notice(f"Left out, since it looks like a secret: {name}")
 
 
 def _say_exported(out: Output, output: str, form: Format, done: Exported) -> None:

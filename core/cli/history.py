@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from core.cli.command import command
 if TYPE_CHECKING:
     from core.app import Modelyard
     from core.cli.output import Output
+    from core.registry.history import Batch
     from core.registry.records import Change
 
 _SHOWN = 3  # changed fields on a line
@@ -21,22 +23,46 @@ _LONGEST = 32  # characters of a value on a line
 
 @command("history")
 @click.argument("model", required=False)
+@click.option("--lines", is_flag=True, help="A line for each record, with what changed in it; so it is of a MODEL.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, help="At most so many. [50]")
 @click.option("--offset", type=click.IntRange(min=0), default=0, help="Leave out so many of the newest.")
-async def history(yard: Modelyard, *, out: Output, model: str | None, limit: int, offset: int) -> None:
+async def history(yard: Modelyard, *, out: Output, model: str | None, lines: bool, limit: int, offset: int) -> None:
     """Show who changed which models, heads and regions, the newest first; of a MODEL, head or region only its own.
 
     Changes of one action share a batch, which `models undo BATCH` takes back.
     """
-    lines = await yard.registry.history(model, limit=limit, offset=offset)
+    if lines or model is not None:
+        await _show_lines(yard, out, await yard.registry.history(model, limit=limit, offset=offset))
+    else:
+        _show_actions(out, await yard.registry.batches(limit=limit, offset=offset))
+
+
+async def _show_lines(yard: Modelyard, out: Output, lines: list[Change]) -> None:
     gone = await yard.registry.taken_back()
     if out.json:
         out.document({"changes": [{**change_fields(line), "taken_back": line.batch in gone} for line in lines]})
         return
-    rows = [(_when(line), line.who, _what(line, gone), line.name, changed(line), line.batch) for line in lines]
+    rows = [(_when(line.at), line.who, _what(line, gone), line.name, changed(line), line.batch) for line in lines]
     out.table(("WHEN", "WHO", "WHAT", "NAME", "CHANGED", "BATCH"), rows)
-    if not lines:
+
+
+def _show_actions(out: Output, batches: list[Batch]) -> None:
+    if out.json:
+        out.document({"actions": [_action_fields(batch) for batch in batches]})
+        return
+    rows = [(batch.id, _when(batch.at), batch.who, _text(batch)) for batch in batches]
+    out.table(("BATCH", "WHEN", "WHO", "WHAT"), rows)
+    if not batches:
         out.line("Nothing was changed yet.")
+
+
+def _text(batch: Batch) -> str:
+    return f"{batch.text}{' (taken back)' if batch.taken_back else ''}"
+
+
+def _action_fields(batch: Batch) -> dict[str, Any]:
+    names = ("who", "mine", "text", "count", "actions", "undoes", "taken_back", "note")
+    return {"batch": batch.id, "at": batch.at.isoformat(), **{name: getattr(batch, name) for name in names}}
 
 
 @command("undo")
@@ -85,8 +111,8 @@ def _short(value: object) -> str:
     return (text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…") or '""'
 
 
-def _when(line: Change) -> str:
-    return line.at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def _when(at: datetime) -> str:
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _what(line: Change, gone: set[str]) -> str:

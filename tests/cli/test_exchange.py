@@ -114,7 +114,12 @@ def test_litellm_keys_are_named_and_never_taken_over(tmp_path: Path) -> None:
     assert (local["endpoint"], local["api_key_ref"]) == ("http://127.0.0.1:8000/v1", "")
     notes = {one["name"]: one["notes"] for one in ended.json()["records"]}
     assert "holds a key itself" in notes["local"][0]
-    everything = ended.out + json.dumps(models) + done("models", "history", "--json").out + done("models", "export").out
+    everything = (
+        ended.out
+        + json.dumps(models)
+        + done("models", "history", "--lines", "--json").out
+        + done("models", "export").out
+    )
     assert "planted" not in everything
 
 
