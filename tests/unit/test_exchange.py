@@ -18,10 +18,11 @@ from core.db import Database
 from core.errors import UsageError
 from core.events import EventBus, Progress, now
 from core.exchange import readers, writers
-from core.exchange.portable import incoming, portable
+from core.exchange.portable import HEAD_ORDER, MODEL_ORDER, REGION_ORDER, incoming, portable
 from core.exchange.service import BATCH, ExchangeService
 from core.exchange.values import Format, Imported, Item
 from core.registry.import_values import OnConflict, Outcome
+from core.registry.imports import FIELDS
 from core.registry.journal import is_secret
 from core.registry.records import Head, Model, Region
 from core.registry.store import Registry
@@ -417,3 +418,15 @@ async def test_the_log_of_an_import_is_whole(registry: Registry, exchange: Excha
         return session.exec(select(Model).where(Model.name == "a")).one()
 
     assert (await registry._db.read(stored)).created_at <= now()
+
+
+def test_every_field_and_column_of_a_record_is_exported() -> None:
+    metadata = {"extra": "metadata", "id": "code"}
+    for kind, table, order in (
+        ("model", Model, MODEL_ORDER),
+        ("head", Head, HEAD_ORDER),
+        ("region", Region, REGION_ORDER),
+    ):
+        assert {metadata.get(name, name) for name in FIELDS[kind]} <= set(order)
+        left_out = {"id", "user_id", "is_global", "catalog", "last_test", "updated_at", "builtin"}
+        assert {metadata.get(name, name) for name in table.model_fields} - left_out - {"code"} <= set(order)
