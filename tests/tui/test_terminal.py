@@ -28,8 +28,23 @@ def program() -> Iterator[Recorded]:
 def _after(program: Recorded, keys: str) -> bytes:
     before = len(program.chunks)
     program.press(keys)
-    program.until_quiet(silence=0.25)
+    _answered(program, before)
     return b"".join(data for _, data in program.chunks[before:])
+
+
+def _answered(program: Recorded, before: int, *, within_s: float = 20.0) -> None:
+    """Wait for the first of what it writes, and until it writes no more."""
+    deadline = program.now + within_s
+    while len(program.chunks) == before and program.now < deadline:
+        program.watch(0.05)
+    program.until_quiet(silence=0.25)
+
+
+def _until_last_shows(program: Recorded, text: str, *, within_s: float = 20.0) -> None:
+    deadline = program.now + within_s
+    while text not in (last := program.frames()[-1][1]):
+        assert program.now < deadline, last
+        program.watch(0.3)
 
 
 def _is_whole(program: Recorded, first: int) -> bool:
@@ -54,7 +69,7 @@ def test_another_size_and_the_same_again_are_drawn_whole(program: Recorded) -> N
     for size in ((80, 24), (120, 40)):
         first = len(program.chunks)
         program.resize(*size)
-        program.until_quiet()
+        _answered(program, first)
         lines = program.frames(first=first)[-1][1].split("\n")
         assert "Modelyard" in lines[0]
         assert "0000 model" in "".join(lines)
@@ -66,7 +81,7 @@ def test_after_a_stop_everything_is_written_again(program: Recorded) -> None:
     program.until_quiet()
     first = len(program.chunks)
     program.send(signal.SIGCONT)
-    program.until_quiet()
+    _answered(program, first)
     assert _is_whole(program, first)
 
 
@@ -77,9 +92,7 @@ def test_a_line_that_takes_nothing_gets_the_last_frame_and_not_all_of_them(progr
     for key in "j" * (_MODELS - 1) + "k" * (_MODELS - 1) + "j" * (_MODELS - 1):
         program.press(key)
         program.wait(0.015)
-    program.until_quiet()
-    shown = program.frames()[-1][1]
-    assert f"▌ 00{_MODELS - 1} model" in shown
+    _until_last_shows(program, f"▌ 00{_MODELS - 1} model")
     sent = sum(len(data) for _, data in program.chunks[before:])
     assert sent < 32_000, "the terminal's buffer, and a frame or two"
 
