@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from core.chat import ChatService
     from core.connections.service import ConnectionService
     from core.deploy.service import DeployService
+    from core.downloads.copies import CopyService
     from core.downloads.service import DownloadService
     from core.exchange.service import ExchangeService
     from core.files.service import FilesService
@@ -44,6 +45,7 @@ class Modelyard:
     exchange: ExchangeService
     downloads: DownloadService
     files: FilesService
+    copies: CopyService
 
     @classmethod
     @asynccontextmanager
@@ -63,6 +65,7 @@ class Modelyard:
         from core.deploy.access import ServerAccess
         from core.deploy.runtimes import Runtimes
         from core.deploy.service import DeployService
+        from core.downloads.copies import CopyService
         from core.downloads.service import DownloadService
         from core.exchange.service import ExchangeService
         from core.files.service import FilesService
@@ -86,6 +89,7 @@ class Modelyard:
         deploys = DeployService(settings, registry, hosts, runtimes, bus=bus, access=access)
         places = Places(registry, access, keys)
         analytics = AnalyticsService(registry, Sampler(registry, access))
+        files = FilesService(settings, registry)
         try:
             yield cls(
                 settings=settings,
@@ -100,7 +104,8 @@ class Modelyard:
                 analytics=analytics,
                 exchange=ExchangeService(registry, bus),
                 downloads=DownloadService(settings, registry),
-                files=FilesService(settings, registry),
+                files=files,
+                copies=CopyService(registry, hosts, files),
             )
         finally:
             await analytics.close()

@@ -76,6 +76,7 @@ TREE: dict[str, Entry] = {
             "check": ("Check everything a host needs", "core.cli.hosts:check"),
             "gpus": ("Show GPUs and their memory", "core.cli.hosts:gpus"),
             "folders": ("List a host's models folder", "core.cli.hosts:folders"),
+            "copy": ("Copy model files to hosts, resumed and verified", "core.cli.copies:copy"),
         },
     ),
     "heads": (

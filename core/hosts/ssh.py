@@ -6,6 +6,7 @@ import asyncio
 import posixpath
 import shlex
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from concurrent.futures import Executor
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from core.hosts.connection import Completed, CopyProgress, DiskUsage, FileStat
 from core.hosts.master import Master
 from core.hosts.process import Output, TooMuchOutput, execute, lines
 from core.hosts.relay import Streams, relay
+from core.hosts.sending import Part, send
 from core.hosts.ssh_config import SshTarget, check_socket, check_target, session_command, ssh_env
 from core.hosts.ssh_errors import cause_of
 from core.text import clean_line
@@ -177,6 +179,19 @@ class SshConnection:
                         await self._raise_when_lost()
                         raise copying.explain_failure(item.code, item.errors, host=self.name, target=target)
         yield CopyProgress(done=measured.total, total=measured.total, eta_s=0.0)
+
+    async def send(self, argv: Sequence[str], part: Part, *, pool: Executor) -> AsyncGenerator[int, None]:
+        """Feed a part of a file to a command; bytes given so far, as it goes. Waits in a thread of `pool`."""
+        async with self._slots:
+            await self.connect()
+            command = [*session_command(self._master.control), "--", "modelyard", shlex.join(argv)]
+            async with aclosing(send(command, part, pool=pool, env=ssh_env())) as reports:
+                async for item in reports:
+                    if isinstance(item, int):
+                        yield item
+                    elif item.code != 0:
+                        await self._raise_when_lost(item)
+                        raise self._failed(argv, item)
 
     async def _prepare(self, source: copying.Source, target: str) -> None:
         there = await self.stat(target)

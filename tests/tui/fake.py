@@ -288,6 +288,7 @@ class Yard:
                 exchange=ExchangeService(registry, self.bus),
                 downloads=DownloadService(settings, registry),
                 files=FilesService(settings, registry),
+                copies=cast("Any", None),
             )
         finally:
             await database.close()

@@ -1,0 +1,318 @@
+"""One host's part of a copy: looks first, sends what is missing, waits for a broken line, and lets the host hash."""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+from collections import deque
+from collections.abc import AsyncGenerator
+from concurrent.futures import Executor
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from core.downloads.outgoing import Outgoing, OutgoingFile
+from core.errors import CommandFailed, DiskFull, FileProblem, HostSilent, ModelyardError, NotAllowed, WrongBytes
+from core.events import Event, Progress
+from core.hosts.sending import Part
+from core.hosts.ssh import SshConnection
+from core.hosts.stream_copy import BLOCK, Place, Seen, hash_there, look, seal, write_argv
+from core.text import clean_line
+
+_RETRY_S = 2.0
+_SPEED_OVER = 25  # reports
+_KINDS = {"f": "file", "d": "folder", "l": "link to nowhere", "o": "device or socket"}
+_FULL = ("No space left on device", "Disk quota exceeded")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyProgress(Progress):
+    """How far the copy to a host is: bytes of all files in place or under way, bytes per second, seconds left.
+
+    `state` is "checking", "sending", "verifying" or "waiting" (for the line); `sent` counts bytes over the line.
+    """
+
+    host: str
+    state: str
+    sent: int = 0
+    rate: float = 0.0
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyDone(Event):
+    """All files are on the host, each with the hash it has here; `path` is the model's place there."""
+
+    host: str
+    path: str
+    files: int
+    size: int
+    sent: int
+    registered: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyFailed(Event):
+    """The copy to a host ended with an error; files that arrived before it are whole."""
+
+    host: str
+    path: str
+    error: str
+    message: str
+    cause: str
+    remedy: str
+    exit_code: int = 1
+
+    @classmethod
+    def of(cls, host: str, path: str, error: ModelyardError) -> CopyFailed:
+        """The event for an error."""
+        return cls(
+            host=host,
+            path=path,
+            error=error.code,
+            message=error.message,
+            cause=error.cause,
+            remedy=error.remedy,
+            exit_code=error.exit_code,
+        )
+
+
+class Hashes(Protocol):
+    """The SHA-256 of files here, read once for all hosts."""
+
+    async def expected(self, file: OutgoingFile) -> str: ...
+    async def reread(self, file: OutgoingFile) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Item:
+    """A file, its place on the host, and what is there already."""
+
+    file: OutgoingFile
+    place: Place
+    there: Seen
+    hidden: Seen
+
+    @property
+    def kept(self) -> int:
+        """Bytes that an earlier copy left, as far as this one can use them."""
+        return self.hidden.size if self.hidden.size <= self.file.size else 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left to send."""
+        return self.hidden.kind == "f" and self.hidden.size == self.file.size
+
+
+class HostCopy:
+    """The copy of `outgoing` to one host; `run` tells how it goes and raises what ends it."""
+
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        connection: SshConnection,
+        folder: str,
+        *,
+        hashes: Hashes,
+        pool: Executor,
+        patience_s: float,
+    ) -> None:
+        self._outgoing = outgoing
+        self._connection = connection
+        self._folder = folder
+        self._hashes = hashes
+        self._pool = pool
+        self._patience_s = patience_s
+        self._finished: dict[str, int] = {}
+        self._sent = 0
+        self._met: float | None = None  # when the host was heard of last
+        self._speed = _Speed()
+
+    @property
+    def host(self) -> str:
+        """The host's name."""
+        return self._connection.name
+
+    @property
+    def path(self) -> str:
+        """The model's place on the host."""
+        return posixpath.join(self._folder, self._outgoing.place) if self._outgoing.place else self._folder
+
+    async def run(self) -> AsyncGenerator[CopyProgress, None]:
+        """A line that breaks is waited for; nothing that is there is sent again.
+
+        Raises:
+            ModelyardError: why it ended; the same copy started again goes on from there.
+        """
+        while True:
+            try:
+                async with aclosing(self._once()) as reports:
+                    async for report in reports:
+                        yield report
+            except HostSilent as error:
+                if self._met is None or _clock() - self._met > self._patience_s:
+                    raise
+                yield self._told("waiting", f"waiting for the line: {error.message}", 0)
+            else:
+                return
+            await asyncio.sleep(_RETRY_S)
+
+    def done(self) -> CopyDone:
+        """What to tell at the end."""
+        files, size = len(self._outgoing.files), self._outgoing.size
+        return CopyDone(host=self.host, path=self.path, files=files, size=size, sent=self._sent)
+
+    async def _once(self) -> AsyncGenerator[CopyProgress, None]:
+        yield self._told("checking", "looking at what is there", 0)
+        items = await self._look()
+        self._met = _clock()
+        await self._check_room(items)
+        for item in items:
+            async with aclosing(self._present(item) if item.there.kind == "f" else self._bring(item)) as reports:
+                async for report in reports:
+                    yield report
+            self._finished[item.file.place] = item.file.size
+
+    async def _look(self) -> list[_Item]:
+        files = [file for file in self._outgoing.files if file.place not in self._finished]
+        places = [_place(self._folder, file) for file in files]
+        seen = await look(self._connection, [path for place in places for path in (place.target, place.hidden)])
+        pairs = zip(files, places, seen[::2], seen[1::2], strict=True)
+        items = [_Item(file=file, place=place, there=there, hidden=hidden) for file, place, there, hidden in pairs]
+        for item in items:
+            if item.there.kind != "-" and (item.there.kind, item.there.size) != ("f", item.file.size):
+                raise self._taken(item, f"A {_KINDS[item.there.kind]} of {item.there.size:,} bytes.")
+        return items
+
+    async def _check_room(self, items: list[_Item]) -> None:
+        needed = sum(item.file.size - item.kept for item in items if item.there.kind == "-")
+        disk = await self._connection.disk(self._folder)
+        if needed > disk.free:
+            raise DiskFull(
+                f"{self.host}: {needed:,} bytes are needed and {disk.free:,} are free in {clean_line(self._folder)}.",
+                remedy="Free some room there, or give the host another models folder: modelyard files base-dir",
+            )
+
+    async def _present(self, item: _Item) -> AsyncGenerator[CopyProgress, None]:
+        """A file of this name and size is there: is it the same?"""
+        found, name = "", clean_line(item.file.path.name)
+        async with aclosing(hash_there(self._connection, item.place.target)) as reports:
+            async for report in reports:
+                if isinstance(report, str):
+                    found = report
+                else:
+                    yield self._told("verifying", f"reading {name}, which is there already", report)
+        if found != await self._hashes.expected(item.file):
+            await self._hashes.reread(item.file)
+            raise self._taken(item, "It has the same size and another content.")
+
+    async def _bring(self, item: _Item) -> AsyncGenerator[CopyProgress, None]:
+        """Send what is missing and let it be hashed; what an earlier copy left and is damaged is sent again."""
+        hashing = asyncio.ensure_future(self._hashes.expected(item.file))
+        try:
+            if not item.is_whole:
+                async with aclosing(self._send(item, item.kept // BLOCK * BLOCK)) as reports:
+                    async for report in reports:
+                        yield report
+            yield self._told("verifying", f"verifying {clean_line(item.file.path.name)}", item.file.size)
+            sha256 = await hashing
+        finally:
+            hashing.cancel()
+        try:
+            async with aclosing(self._seal(item, sha256)) as reports:
+                async for report in reports:
+                    yield report
+        except WrongBytes:
+            await self._hashes.reread(item.file)
+            if not item.kept:
+                raise
+        else:
+            return
+        fresh = replace(item, hidden=Seen(kind="-", size=0))
+        async with aclosing(self._bring(fresh)) as reports:
+            async for report in reports:
+                yield report
+
+    async def _send(self, item: _Item, offset: int) -> AsyncGenerator[CopyProgress, None]:
+        before, name = self._sent, clean_line(item.file.path.name)
+        part = Part(path=item.file.path, offset=offset, length=item.file.size - offset)
+        sending = self._connection.send(write_argv(item.place, offset=offset), part, pool=self._pool)
+        try:
+            async with aclosing(sending) as reports:
+                async for given in reports:
+                    if before + given > self._sent:
+                        self._met = _clock()
+                    self._sent = before + given
+                    yield self._told("sending", f"sending {name}", offset + given)
+        except CommandFailed as error:
+            raise self._explained(error, item) from error
+        except OSError as error:
+            raise FileProblem(f"{clean_line(str(item.file.path))} can't be read.", cause=str(error)) from error
+        item.file.refuse_changed()
+
+    async def _seal(self, item: _Item, sha256: str) -> AsyncGenerator[CopyProgress, None]:
+        name = clean_line(item.file.path.name)
+        async with aclosing(seal(self._connection, item.place, sha256)) as reports:
+            async for read in reports:
+                self._met = _clock()
+                share = f"{100 * read // item.file.size} %" if item.file.size else ""
+                yield self._told("verifying", f"verifying {name}: {share}", item.file.size)
+
+    def _told(self, state: str, text: str, done: int) -> CopyProgress:
+        """`done` is of the file under way; its speed is that of the line."""
+        total, in_place = self._outgoing.size, sum(self._finished.values()) + done
+        rate = self._speed.after(self._sent) if state == "sending" else 0.0
+        return CopyProgress(
+            task=f"copy {self.host}",
+            text=f"{self.host}: {text}",
+            done=min(in_place, total),
+            total=total,
+            unit="bytes",
+            host=self.host,
+            state=state,
+            sent=self._sent,
+            rate=rate,
+            eta_s=(total - in_place) / rate if rate else None,
+        )
+
+    def _taken(self, item: _Item, cause: str) -> NotAllowed:
+        return NotAllowed(
+            f"{self.host}: there is another {clean_line(item.place.target)} already; it is left as it is.",
+            cause=cause,
+            remedy="Move it away there, or copy into another folder: --folder FOLDER",
+        )
+
+    def _explained(self, error: CommandFailed, item: _Item) -> ModelyardError:
+        if any(word in error.cause for word in _FULL):
+            return DiskFull(
+                f"{self.host}: the disk is full; {clean_line(item.place.target)} is not complete.",
+                cause=error.cause,
+                remedy="Free some room there; the same copy then goes on where it stopped.",
+            )
+        folder = clean_line(posixpath.dirname(item.place.target))
+        return CommandFailed(
+            f"{self.host}: {clean_line(item.place.target)} can't be written.",
+            cause=error.cause,
+            remedy=f"See who may write there: ls -ld {folder}",
+        )
+
+
+class _Speed:
+    """Bytes per second over the last seconds."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque(maxlen=_SPEED_OVER)
+
+    def after(self, sent: int) -> float:
+        """The speed now that so many bytes are sent."""
+        self._seen.append((_clock(), sent))
+        (start, first), (end, last) = self._seen[0], self._seen[-1]
+        return (last - first) / (end - start) if end > start and last >= first else 0.0
+
+
+def _place(folder: str, file: OutgoingFile) -> Place:
+    return Place.of(posixpath.join(folder, file.place), size=file.size, mtime_ns=file.mtime_ns)
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

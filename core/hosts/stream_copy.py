@@ -1,0 +1,172 @@
+"""A file written to a host in one stream: resumed, hashed there, and given its name only when it is right.
+
+Until then it lies beside its place under a hidden name that tells its version, so that two versions never mix, and
+a late writer of a broken line only writes what is there anyway. All that a host needs are a POSIX shell and `dd`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import Executor
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.errors import CommandFailed, NotAllowed, WrongBytes
+from core.hosts import remote
+from core.hosts.connection import Connection
+from core.hosts.sending import Part
+from core.text import clean_line
+
+BLOCK = 1 << 20  # bytes; a copy goes on at a multiple of it
+_LOOK_S = 120.0
+_HASH = re.compile(r"\b([0-9a-f]{64})\b")
+
+# Of each path on stdin: f(ile), d(irectory), l(ink to nowhere), o(ther) or - for nothing, and the size of a file.
+_LOOK = """
+xargs -0 sh -c 'for p; do
+  if [ -f "$p" ]; then s=$(stat -L -c %s -- "$p") && echo "f $s" || exit 255
+  elif [ -d "$p" ]; then echo "d 0"
+  elif [ -e "$p" ]; then echo "o 0"
+  elif [ -L "$p" ]; then echo "l 0"
+  else echo "- 0"; fi
+done' sh
+"""
+
+# $1 the hidden name, $2 what hidden names of other versions begin with, $3 the block to go on at.
+_WRITE = f"""
+export LC_ALL=C
+mkdir -p -- "${{1%/*}}" || exit 1
+[ -L "$1" ] && {{ echo "$1 is a link" >&2; exit 1; }}
+for old in "$2"*.part; do [ "$old" = "$1" ] || [ ! -f "$old" ] || rm -f -- "$old"; done
+exec dd of="$1" ibs=65536 obs={BLOCK} seek="$3" conv=notrunc,fsync
+"""
+
+# Tells on descriptor 3 how far it is.
+_SUM = """
+import hashlib, os, sys, time
+digest, buffer, done, told = hashlib.sha256(), memoryview(bytearray(1 << 22)), 0, time.monotonic()
+with open(sys.argv[1], "rb", buffering=0) as file:
+    while count := file.readinto(buffer):
+        digest.update(buffer[:count])
+        done += count
+        if time.monotonic() - told > 0.5:
+            told = time.monotonic()
+            os.write(3, b"%d\\n" % done)
+print(digest.hexdigest())
+"""
+
+# $1 the file, $2 the program above; Debian's sha256sum is four times slower than the others, so it is the last.
+_SUMS = """
+export LC_ALL=C
+exec 3>&1
+sum() {
+  python3 -I -c "$2" "$1" 2>/dev/null || openssl dgst -sha256 <"$1" 2>/dev/null || sha256sum <"$1"
+}
+"""
+_HASH_THERE = f'{_SUMS}sum "$1" "$2"\n'
+
+# $1 the hidden name, $2 the program above, $3 the hash it must have, $4 the final name.
+_SEAL = f"""{_SUMS}
+got=$(sum "$1" "$2") || exit 1
+case $got in *"$3"*) ;; *) rm -f -- "$1"; echo "$got"; exit 0 ;; esac
+if [ -e "$4" ] || [ -L "$4" ]; then echo there; exit 0; fi
+if ln -T -- "$1" "$4" 2>/dev/null; then rm -f -- "$1"; else mv -n -- "$1" "$4" || exit 1; fi
+if [ -e "$1" ]; then echo there; exit 0; fi
+sync -- "${{4%/*}}" 2>/dev/null
+echo sealed
+"""
+
+
+class Sender(Protocol):
+    """What is needed of a connection beyond `Connection`: a command that is fed a file."""
+
+    def send(self, argv: Sequence[str], part: Part, *, pool: Executor) -> AsyncGenerator[int, None]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a file goes on a host: its name, the hidden one until it is right, and what all its hidden ones share."""
+
+    target: str
+    hidden: str
+    stem: str
+
+    @classmethod
+    def of(cls, target: str, *, size: int, mtime_ns: int) -> Place:
+        """The place for this version of a file."""
+        folder, name = posixpath.split(target)
+        stem = f"{folder}/.modelyard-{_short(name)}-"
+        return cls(target=target, hidden=f"{stem}{_short(f'{size} {mtime_ns}')}.part", stem=stem)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What is at a path on a host: "f" a file, "d" a folder, "l" a link to nowhere, "o" something else, "-" nothing."""
+
+    kind: str
+    size: int  # bytes of a file
+
+
+async def look(connection: Connection, paths: Sequence[str]) -> list[Seen]:
+    """What is at each of these paths now.
+
+    Raises:
+        CommandFailed: it can't be told.
+    """
+    names = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
+    done = await connection.run(remote.script(_LOOK), stdin=names, timeout_s=_LOOK_S)
+    seen = [Seen(kind=kind, size=int(size)) for kind, size in (line.split() for line in done.stdout.splitlines())]
+    if len(seen) != len(paths):
+        raise CommandFailed(f"{connection.name}: the files there can't be looked at.", cause=clean_line(done.stderr))
+    return seen
+
+
+def write_argv(place: Place, *, offset: int) -> list[str]:
+    """Write standard input to the hidden file from `offset`, a multiple of `BLOCK`; folders are made."""
+    return remote.script(_WRITE, place.hidden, place.stem, str(offset // BLOCK))
+
+
+async def hash_there(connection: Connection, path: str) -> AsyncGenerator[int | str, None]:
+    """Bytes read so far, where the host tells, then the SHA-256 of a file there."""
+    async with aclosing(connection.stream(remote.script(_HASH_THERE, path, _SUM))) as lines:
+        async for line in lines:
+            if line.isdigit():
+                yield int(line)
+            elif found := _HASH.search(line):
+                yield found[1]
+
+
+async def seal(connection: Connection, place: Place, sha256: str) -> AsyncGenerator[int, None]:
+    """Hash the hidden file there and give it its name; bytes read so far as it goes.
+
+    Raises:
+        WrongBytes: it has another hash, and is gone. NotAllowed: something else has taken the name meanwhile.
+    """
+    end = ""
+    async with aclosing(connection.stream(remote.script(_SEAL, place.hidden, _SUM, sha256, place.target))) as lines:
+        async for line in lines:
+            if line.isdigit():
+                yield int(line)
+            else:
+                end = line
+    if end == "there":
+        raise NotAllowed(f"{connection.name}: {clean_line(place.target)} has come meanwhile; it is left as it is.")
+    if end != "sealed":
+        raise WrongBytes(
+            f"{connection.name}: what arrived of {clean_line(place.target)} is not what was sent.",
+            cause=f"SHA-256 there {_shown(end)}, {sha256} was expected.",
+            remedy="Copy it again; if that repeats, check the host's disk and memory: dmesg, smartctl.",
+        )
+
+
+def _shown(line: str) -> str:
+    found = _HASH.search(line)
+    return found[1] if found else "unknown"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]

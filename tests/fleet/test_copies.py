@@ -1,0 +1,337 @@
+"""Model files copied to real hosts: right on each, resumed after a cut, nothing half under a final name."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from core.app import Modelyard
+from core.downloads.copies import CopyEvent
+from core.downloads.copying import CopyDone, CopyFailed, CopyProgress
+from core.errors import FileProblem, InvalidInput, NotAllowed, NotFound
+from core.files import installed
+from core.files.installed import InstalledModel
+from core.settings import Settings
+from tests.fleet.fleet import Fleet
+from tests.fleet.host import Fault, FleetHost
+
+MB = 1_000_000
+
+
+@pytest.fixture
+async def yard(settings: Settings, fleet: Fleet) -> AsyncIterator[Modelyard]:
+    """With both hosts, whose models folders are emptied afterwards."""
+    async with Modelyard.open(settings) as opened:
+        for host in fleet.hosts:
+            await opened.hosts.add(host.name, ssh_config=str(fleet.ssh_config), models_dir=host.models_dir)
+        yield opened
+    for host in fleet.hosts:
+        host.exec(["sh", "-c", f"rm -rf {host.models_dir}/org {host.models_dir}/.modelyard-*"])
+
+
+@pytest.fixture
+def host(fleet: Fleet) -> FleetHost:
+    return fleet.hosts[0]
+
+
+def write(path: Path, size: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    block = os.urandom(min(size, MB))
+    with path.open("wb") as file:
+        for at in range(0, size, MB):
+            file.write(at.to_bytes(8, "big") + block[8 : min(MB, size - at)])
+    return path
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def note(yard: Modelyard, place: str) -> None:
+    """Tell of a file of the models folder, as a download does."""
+    path = yard.files.folder / place
+    file = {"path": place, "size": path.stat().st_size, "sha256": sha256(path)}
+    installed.record(yard.files.folder, InstalledModel(path=place, title=path.name, files=(file,)))
+
+
+async def copy(
+    yard: Modelyard,
+    ref: str,
+    hosts: Sequence[str],
+    *,
+    heard: Callable[[CopyProgress], None] = lambda event: None,
+    **more: object,
+) -> dict[str, CopyDone | CopyFailed]:
+    """How it ended on each host."""
+    ends: dict[str, CopyDone | CopyFailed] = {}
+    async with aclosing(yard.copies.copy(ref, hosts, **more)) as events:  # type: ignore[arg-type]
+        async for event in events:
+            if isinstance(event, CopyProgress):
+                heard(event)
+            else:
+                ends[event.host] = event
+    return ends
+
+
+def done(event: CopyEvent) -> CopyDone:
+    assert isinstance(event, CopyDone), event
+    return event
+
+
+def failed(event: CopyEvent) -> CopyFailed:
+    assert isinstance(event, CopyFailed), event
+    assert event.remedy
+    return event
+
+
+def hidden(host: FleetHost) -> list[Path]:
+    return [path for path in host.models_folder.rglob(".modelyard-*") if path.is_file()]
+
+
+async def test_a_folder_to_two_hosts_at_once(yard: Modelyard, fleet: Fleet) -> None:
+    """D8: the same place on each host, the hashes equal; a second copy sends nothing."""
+    folder = yard.files.folder / "org" / "name"
+    files = [write(folder / "model-00001.safetensors", 5 * MB + 17), write(folder / "sub" / "a b'$(id);.json", 9)]
+    (folder / "empty").touch()
+    states: set[tuple[str, str]] = set()
+    ends = await copy(yard, str(folder), ["gpu1", "gpu2"], heard=lambda event: states.add((event.host, event.state)))
+    for host in fleet.hosts:
+        there = host.models_folder / "org" / "name"
+        assert [sha256(there / file.relative_to(folder)) for file in files] == [sha256(file) for file in files]
+        assert (there / "empty").read_bytes() == b""
+        assert done(ends[host.name]).sent == sum(file.stat().st_size for file in files)
+        assert hidden(host) == []
+        assert {(host.name, "sending"), (host.name, "verifying")} <= states
+    again = await copy(yard, str(folder), ["gpu1", "gpu2"])
+    assert [done(end).sent for end in again.values()] == [0, 0]
+
+
+async def test_one_host_fails_and_the_other_does_not(yard: Modelyard, fleet: Fleet) -> None:
+    write(yard.files.folder / "org" / "m.gguf", MB)
+    write(fleet.hosts[1].models_folder / "org" / "m.gguf", MB + 1)
+    before = sha256(fleet.hosts[1].models_folder / "org" / "m.gguf")
+    ends = await copy(yard, str(yard.files.folder / "org" / "m.gguf"), ["gpu1", "gpu2"])
+    assert done(ends["gpu1"]).path == "/srv/models/org/m.gguf"
+    assert "left as it is" in failed(ends["gpu2"]).message
+    assert sha256(fleet.hosts[1].models_folder / "org" / "m.gguf") == before
+
+
+async def test_another_content_of_the_same_size_is_never_touched(yard: Modelyard, host: FleetHost) -> None:
+    source = write(yard.files.folder / "org" / "m.gguf", MB)
+    other = write(host.models_folder / "org" / "m.gguf", MB)
+    before = sha256(other)
+    assert before != sha256(source)
+    end = failed((await copy(yard, str(source), ["gpu1"]))["gpu1"])
+    assert (end.error, sha256(other)) == ("NotAllowed", before)
+
+
+async def test_a_line_that_is_cut_goes_on_where_it_was(yard: Modelyard, host: FleetHost) -> None:
+    """D8: the copy itself waits for the line; no byte that arrived is sent again."""
+    size = 300 * MB
+    source = write(yard.files.folder / "org" / "big.gguf", size)
+    states: list[str] = []
+    cut: list[Fault] = []
+
+    def pull_the_cable(event: CopyProgress) -> None:
+        states.append(event.state)
+        if event.sent > 10 * MB and not cut:
+            cut.append(host.cut())
+
+    running = asyncio.create_task(copy(yard, str(source), ["gpu1"], heard=pull_the_cable))
+    async with asyncio.timeout(60):
+        while "waiting" not in states:
+            await asyncio.sleep(0.1)
+    assert not (host.models_folder / "org" / "big.gguf").exists()
+    (kept,) = hidden(host)
+    assert 0 < kept.stat().st_size < size
+    host.restore()
+    end = done((await running)["gpu1"])
+    assert sha256(host.models_folder / "org" / "big.gguf") == sha256(source)
+    assert size <= end.sent < size + 60 * MB, "what was on its way when the line broke is all that is sent twice"
+
+
+async def test_a_copy_that_was_ended_goes_on(yard: Modelyard, host: FleetHost) -> None:
+    size = 200 * MB
+    source = write(yard.files.folder / "org" / "big.gguf", size)
+    async with aclosing(yard.copies.copy(str(source), ["gpu1"])) as events:
+        async for event in events:
+            if isinstance(event, CopyProgress) and event.sent > 10 * MB:
+                break
+    (kept,) = hidden(host)
+    left = kept.stat().st_size
+    assert 0 < left < size
+    assert done((await copy(yard, str(source), ["gpu1"]))["gpu1"]).sent <= size - left + (1 << 20)
+    assert sha256(host.models_folder / "org" / "big.gguf") == sha256(source)
+
+
+async def test_a_disk_without_room_is_told_before_anything_is_sent(yard: Modelyard, host: FleetHost) -> None:
+    source = write(yard.files.folder / "org" / "m.gguf", 20 * MB)
+    with host.fill_disk(leave=10 * MB):
+        end = failed((await copy(yard, str(source), ["gpu1"]))["gpu1"])
+    assert end.error == "DiskFull"
+    assert "20,000,000 bytes are needed" in end.message
+    assert not (host.models_folder / "org").exists()
+
+
+async def test_a_disk_that_fills_meanwhile(yard: Modelyard, host: FleetHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D8: a clear error, nothing half under the final name, and it goes on when there is room."""
+    source = write(yard.files.folder / "org" / "m.gguf", 40 * MB)
+
+    async def nothing_seen(*_: object) -> None:
+        """The disk fills after it was looked at."""
+
+    with host.fill_disk(leave=15 * MB), monkeypatch.context() as patch:
+        patch.setattr("core.downloads.copying.HostCopy._check_room", nothing_seen)
+        end = failed((await copy(yard, str(source), ["gpu1"]))["gpu1"])
+        assert end.error == "DiskFull"
+        assert not (host.models_folder / "org" / "m.gguf").exists()
+    assert done((await copy(yard, str(source), ["gpu1"]))["gpu1"]).sent < 40 * MB
+    assert sha256(host.models_folder / "org" / "m.gguf") == sha256(source)
+
+
+@pytest.mark.parametrize("is_noted", [True, False])
+async def test_what_was_kept_and_is_damaged_is_found_and_sent_again(
+    yard: Modelyard, host: FleetHost, is_noted: bool
+) -> None:
+    """D8: a byte of the partial file is flipped on the host."""
+    source = write(yard.files.folder / "org" / "m.gguf", 30 * MB)
+    if is_noted:
+        note(yard, "org/m.gguf")
+    with host.fill_disk(leave=15 * MB), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.downloads.copying.HostCopy._check_room", _no_look)
+        failed((await copy(yard, str(source), ["gpu1"]))["gpu1"])
+    (kept,) = hidden(host)
+    with kept.open("r+b") as file:
+        file.seek(MB)
+        byte = file.read(1)
+        file.seek(MB)
+        file.write(bytes([byte[0] ^ 1]))
+    end = done((await copy(yard, str(source), ["gpu1"]))["gpu1"])
+    assert end.sent > 30 * MB, "the rest, and then all of it"
+    assert sha256(host.models_folder / "org" / "m.gguf") == sha256(source)
+
+
+async def _no_look(*_: object) -> None:
+    """In place of a look at the disk."""
+
+
+async def test_bytes_that_are_wrong_on_the_host_never_get_the_name(
+    yard: Modelyard, host: FleetHost, fleet: Fleet
+) -> None:
+    """D8: a host whose `dd` writes something else."""
+    source = write(yard.files.folder / "org" / "m.gguf", MB)
+    bashrc = host.plan.folder / "home" / "deployer" / ".bashrc"
+    liar = '#!/bin/sh\nfor word; do case $word in of=*) /usr/bin/dd of="${word#of=}" conv=notrunc;; esac; done\n'
+    liar = liar.replace("/usr/bin/dd", "tr '\\000-\\377' '\\001-\\377\\000' | /usr/bin/dd")
+    host.exec(["sh", "-c", "mkdir -p /tmp/liar && cat > /tmp/liar/dd && chmod 755 /tmp/liar/dd"], stdin=liar)
+    await yard.hosts.add("liar", target="gpu1-deployer", ssh_config=str(fleet.ssh_config), models_dir="/home/deployer")
+    bashrc.write_text("PATH=/tmp/liar:$PATH\n")
+    try:
+        end = failed((await copy(yard, str(source), ["liar"]))["liar"])
+    finally:
+        bashrc.write_text("")
+    assert (end.error, sha256(source) in end.cause) == ("WrongBytes", True)
+    assert host.exec(["find", "/home/deployer/org", "-type", "f"]) == ""
+
+
+async def test_a_file_that_is_not_what_was_installed_is_named(yard: Modelyard, host: FleetHost) -> None:
+    source = write(yard.files.folder / "org" / "m.gguf", MB)
+    note(yard, "org/m.gguf")
+    with source.open("r+b") as file:
+        file.write(b"another")
+    end = failed((await copy(yard, str(source), ["gpu1"]))["gpu1"])
+    assert end.message.startswith(f"{source} is not what was installed")
+    assert not (host.models_folder / "org" / "m.gguf").exists()
+
+
+async def test_a_file_that_changes_while_it_is_copied_is_named(yard: Modelyard, host: FleetHost) -> None:
+    source = write(yard.files.folder / "org" / "m.gguf", 100 * MB)
+
+    def change(event: CopyProgress) -> None:
+        if event.state == "sending" and event.sent < 100 * MB:
+            os.utime(source, (1, 1))
+
+    end = failed((await copy(yard, str(source), ["gpu1"], heard=change))["gpu1"])
+    assert (end.error, "changed while it was copied" in end.message) == ("WrongBytes", True)
+    assert not (host.models_folder / "org" / "m.gguf").exists()
+
+
+@pytest.mark.parametrize("name", ["a\nb.gguf", "a\x1b]0;x\x07.gguf", "a\\b.gguf", "x" * 251 + ".gguf"])
+async def test_hostile_names(yard: Modelyard, host: FleetHost, name: str) -> None:
+    """D8: what can't be a plain name everywhere is refused; what only looks dangerous is just a name."""
+    folder = yard.files.folder / "org"
+    if len(name) > 255:
+        name = name[-255:]
+        write(folder / name, 10)
+        done((await copy(yard, str(folder), ["gpu1"]))["gpu1"])
+        assert (host.models_folder / "org" / name).stat().st_size == 10
+        return
+    write(folder / name, 10)
+    with pytest.raises(FileProblem) as failure:
+        await copy(yard, str(folder), ["gpu1"])
+    assert failure.value.message.isprintable()
+
+
+@pytest.mark.parametrize("folder", ["../up", "/etc/../..", "a/../../b", "a\\b", "a\nb"])
+async def test_folders_that_lead_out(yard: Modelyard, tmp_path: Path, folder: str) -> None:
+    with pytest.raises(InvalidInput):
+        await copy(yard, str(write(tmp_path / "m.gguf", 1)), ["gpu1"], folder=folder)
+
+
+async def test_a_link_that_was_planted_is_not_followed(yard: Modelyard, host: FleetHost) -> None:
+    source = write(yard.files.folder / "org" / "m.gguf", 10)
+    host.exec(["sh", "-c", "mkdir /srv/models/org && ln -s /root/planted /srv/models/org/m.gguf"])
+    assert failed((await copy(yard, str(source), ["gpu1"]))["gpu1"]).error == "NotAllowed"
+    assert host.exec(["sh", "-c", "ls /root/planted 2>/dev/null || echo none"]).strip() == "none"
+
+
+async def test_all_parts_of_a_split_model_go_with_it(yard: Modelyard, host: FleetHost) -> None:
+    for number in (1, 2):
+        write(yard.files.folder / "org" / f"m-0000{number}-of-00002.gguf", 10 * number)
+    end = done((await copy(yard, str(yard.files.folder / "org" / "m-00001-of-00002.gguf"), ["gpu1"]))["gpu1"])
+    assert (end.files, end.size) == (2, 30)
+
+
+async def test_a_link_of_a_cache_arrives_as_its_file(yard: Modelyard, host: FleetHost, tmp_path: Path) -> None:
+    blob = write(tmp_path / "blobs" / "abc", 100)
+    (tmp_path / "org").mkdir()
+    (tmp_path / "org" / "m.gguf").symlink_to(blob)
+    (tmp_path / "org" / "circle").symlink_to(tmp_path / "org")
+    done((await copy(yard, str(tmp_path / "org"), ["gpu1"]))["gpu1"])
+    assert sha256(host.models_folder / "org" / "m.gguf") == sha256(blob)
+    assert not (host.models_folder / "org" / "m.gguf").is_symlink()
+
+
+async def test_the_record_tells_the_place(yard: Modelyard, host: FleetHost, tmp_path: Path) -> None:
+    """D8: `--register` changes a record only where a deploy to the host would not find the copy."""
+    source = write(yard.files.folder / "org" / "m.gguf", 10)
+    await yard.registry.add_model({"name": "inside", "provider": "local", "path": str(source)})
+    assert done((await copy(yard, "inside", ["gpu1", "gpu2"], register=True))["gpu1"]).path == "/srv/models/org/m.gguf"
+    model = await yard.registry.get_model("inside")
+    assert (model.path, model.host) == ("org/m.gguf", "local")
+    other = write(tmp_path / "x.gguf", 10)
+    await yard.registry.add_model({"name": "outside", "provider": "local", "path": str(other)})
+    assert done((await copy(yard, "outside", ["gpu1"], folder="org/deep", register=True))["gpu1"]).registered
+    model = await yard.registry.get_model("outside")
+    assert (model.path, model.host) == ("/srv/models/org/deep/x.gguf", "gpu1")
+    with pytest.raises(NotAllowed, match="on gpu1, not on this machine"):
+        await copy(yard, "outside", ["gpu2"])
+
+
+async def test_what_is_nothing_to_copy(yard: Modelyard, tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        await copy(yard, "no-such-model", ["gpu1"])
+    with pytest.raises(NotFound):
+        await copy(yard, str(write(tmp_path / "m.gguf", 1)), ["no-such-host"])
+    with pytest.raises(NotAllowed):
+        await copy(yard, str(tmp_path / "m.gguf"), ["local"])
+    (tmp_path / "pipes").mkdir()
+    os.mkfifo(tmp_path / "pipes" / "pipe")
+    with pytest.raises(FileProblem):
+        await copy(yard, str(tmp_path / "pipes"), ["gpu1"])
