@@ -23,6 +23,8 @@ LIGHT = {
     "core.analytics.values": HEAVY | FRONTS,
     "core.cli.analytics": HEAVY | FRONTS,
     "core.cli.models": HEAVY | FRONTS,
+    "core.cli.model_lists": HEAVY | FRONTS,
+    "core.cli.model_bulk": HEAVY | FRONTS,
     "core.cli.hosts": HEAVY | FRONTS,
     "core.cli.deploy": HEAVY | FRONTS,
     "core.cli.servers": HEAVY | FRONTS,
