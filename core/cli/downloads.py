@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.cli import ask
 from core.cli.command import command
+from core.cli.download_access import accept, keep, looked, read_token, token_again
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from core.app import Modelyard
     from core.cli.output import Output
-    from core.downloads.sources.base import Listing
     from core.registry.jobs import Job
 
 _FIELDS = (
@@ -46,8 +44,9 @@ def _source(job: Job) -> str:
     help="For files of this machine: what happens.",
 )
 @click.option("--token-stdin", is_flag=True, help="Read a token from standard input; it is held in memory only.")
+@click.option("--keep-token", is_flag=True, help="Keep the token in the keyring or vault for the next time.")
 @click.option("--wait/--no-wait", default=True, help="Follow it to the end; it goes on without this terminal anyway.")
-@click.option("--yes", "-y", is_flag=True, help="Don't ask before fetching what has a licence to accept.")
+@click.option("--yes", "-y", is_flag=True, help="Don't ask before fetching what scanners at the source warn of.")
 async def start(
     yard: Modelyard,
     *,
@@ -58,19 +57,27 @@ async def start(
     priority: int,
     how: str,
     token_stdin: bool,
+    keep_token: bool,
     wait: bool,
     yes: bool,
 ) -> int | None:
-    """Download SOURCE into the models folder: an address (https://…), or a file or folder of this machine."""
+    """Download SOURCE into the models folder.
+
+    SOURCE is a repository of the Hugging Face Hub (hf:org/name, hf:org/name@revision, hf:org/name:Q4_K_M or its
+    page), a model's page at CivitAI, an address of a file (https://…), or a file or folder of this machine.
+
+    A token is used only where one is needed: --token-stdin, else the key named huggingface or civitai, else it is
+    asked for.
+    """
     from core.downloads.placing import How
 
-    token = sys.stdin.readline().strip() if token_stdin else ""
-    listing = await yard.downloads.look(source, patterns=patterns, token=token)
-    if listing.gated:
-        await ask.must_confirm(f"{listing.title} has a licence to accept on its page. Go on?", yes=yes, json=out.json)
+    listing, token = await looked(yard, out, source, patterns, read_token(token_stdin))
+    await accept(listing, out, yes=yes)
+    if keep_token and token:
+        await keep(yard, listing, token)
     job = await yard.downloads.start(listing, folder=folder, priority=priority, how=How(how), token=token)
     if not wait:
-        _show(out, job, said=f"{_offer(listing)}: queued as {job.id}. modelyard download list shows how it goes.")
+        _show(out, job, said=f"{listing.title}: queued as {job.id}. modelyard download list shows how it goes.")
         return None
     return await _follow(yard, out, job)
 
@@ -110,13 +117,6 @@ def _progress(job: Job) -> str:
     return f"{job.title}: {job.state}, {size(job.bytes_done)}{total}{speed}{trouble}"
 
 
-def _offer(listing: Listing) -> str:
-    from core.cli.output import size
-
-    amount = size(listing.size) if listing.size is not None else "size not told"
-    return f"{listing.title} ({len(listing.files)} files, {amount})"
-
-
 @command("list")
 @click.option("--state", help="Only those in this state.")
 async def list_downloads(yard: Modelyard, *, out: Output, state: str | None) -> None:
@@ -154,21 +154,28 @@ def _steering(name: str, text: str, said: str, call: Callable[[Modelyard, str], 
     return steer
 
 
+def _resuming(name: str, text: str, said: str) -> click.Command:
+    @command(name)
+    @click.argument("job")
+    @click.option("--token-stdin", is_flag=True, help="Read a token from standard input; it is held in memory only.")
+    async def go_on(yard: Modelyard, *, out: Output, job: str, token_stdin: bool) -> None:
+        known = await yard.registry.get_job(job)
+        token = await token_again(yard, out, known, read_token(token_stdin))
+        asked = await yard.downloads.resume(known.id, token=token)
+        _show(out, asked, said=said.format(title=asked.title))
+
+    go_on.help = text
+    return go_on
+
+
 pause = _steering(
     "pause",
     "Stop a download for now; what has come is kept.",
     "{title} is paused.",
     lambda yard, job: yard.downloads.pause(job),
 )
-resume = _steering(
-    "resume", "Go on with a paused download.", "{title} goes on.", lambda yard, job: yard.downloads.resume(job)
-)
-retry = _steering(
-    "retry",
-    "Try a failed or cancelled download again, from where it was.",
-    "{title} is tried again.",
-    lambda yard, job: yard.downloads.resume(job),
-)
+resume = _resuming("resume", "Go on with a paused download.", "{title} goes on.")
+retry = _resuming("retry", "Try a failed or cancelled download again, from where it was.", "{title} is tried again.")
 cancel = _steering(
     "cancel",
     "Stop a download; what has come is kept, and a retry goes on from there.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -98,6 +99,15 @@ class Partial:
         """Remove the part and its note."""
         for path in (self._note, self.path, self._note.with_suffix(".new")):
             path.unlink(missing_ok=True)
+
+
+def git_sha1(path: Path) -> str:
+    """The hash by which git knows a file's content."""
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def no_room(target: Path, size: int) -> DiskFull:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from core.downloads.partial import Partial, no_room
+from core.downloads.partial import Partial, git_sha1, no_room
 from core.downloads.placing import How, Placing
 from core.downloads.sources import source_for
 from core.downloads.transfer import Cancelled, Transfer
@@ -158,7 +158,8 @@ class DownloadRun:
         size, known = target.stat().st_size, self._known.get(file.path, "")
         sha256 = known or _sha256(target)
         wrong = (file.sha256 and sha256 != file.sha256) or (file.size is not None and size != file.size)
-        if wrong or not (file.sha256 or known):
+        wrong = wrong or bool(file.git_sha1 and git_sha1(target) != file.git_sha1)
+        if wrong or not (file.sha256 or file.git_sha1 or known):
             raise FileProblem(
                 f"There is another file {target} already.", remedy="Move it away; nothing of yours is overwritten."
             )

@@ -50,7 +50,7 @@ class DownloadService:
         """Queue a download into the models folder; `folder` replaces the listing's own place there.
 
         Raises:
-            Refused: the same is queued already. DiskFull: there is no room.
+            Refused: one of its files is queued already. DiskFull: there is no room.
         """
         from core.downloads.launch import start_worker
         from core.downloads.sources.base import safe_path
@@ -65,7 +65,7 @@ class DownloadService:
             user_id=self._registry.user_id,
             title=listing.title,
             folder=str(place),
-            spec={"listing": listing.as_dict(), "how": str(how)},
+            spec={"listing": listing.as_dict(), "how": str(how), "token": bool(token)},
             bytes_total=listing.size,
             priority=priority,
         )
@@ -154,10 +154,11 @@ class DownloadService:
         return asked
 
     async def _refuse_twice(self, listing: Listing, place: Path) -> None:
+        paths = {file.path for file in listing.files}
         for job in await self._registry.jobs(states=("queued", "running", "paused", "verifying"), kind="download"):
-            if job.folder == str(place) and job.spec["listing"]["source"] == listing.source:
+            if job.folder == str(place) and paths & {file["path"] for file in job.spec["listing"]["files"]}:
                 raise Refused(
-                    f"{listing.title} is {job.state} already (job {job.id}).",
+                    f"{job.title} is {job.state} already (job {job.id}).",
                     remedy=f"modelyard download resume {job.id}",
                 )
 

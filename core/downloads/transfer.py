@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.downloads.http import Expired, Http, Reply, TryAgain, Version
-from core.downloads.partial import Note, Partial, no_room
+from core.downloads.partial import Note, Partial, git_sha1, no_room
 from core.downloads.values import Address, Fetched, Limits, RemoteFile
 from core.errors import FileProblem, SourceLost, WrongBytes
 from core.text import clean_line
@@ -408,6 +408,7 @@ class Transfer:
                 cause=f"sha256 {sha256}, announced {self._remote.sha256}",
                 remedy="It was not kept. Start again; if it happens again, the source or a proxy changes files.",
             )
+        self._refuse_other_git_file()
         self._partial.finish(descriptor)
         return Fetched(
             path=self._partial.target,
@@ -416,6 +417,16 @@ class Transfer:
             etag=self._version.tag,
             received=self.received,
         )
+
+    def _refuse_other_git_file(self) -> None:
+        announced = self._remote.git_sha1
+        if announced and (came := git_sha1(self._partial.path)) != announced.lower():
+            self._partial.discard()
+            raise WrongBytes(
+                f"{self._remote.name} came with other bytes than its source announces.",
+                cause=f"git's hash is {came}, announced {announced}",
+                remedy="It was not kept. Start again; if it happens again, the source or a proxy changes files.",
+            )
 
 
 def fetch(remote: RemoteFile, target: Path, *, limits: Limits | None = None) -> Fetched:

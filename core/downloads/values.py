@@ -19,13 +19,14 @@ class Address:
 class RemoteFile:
     """A file to fetch.
 
-    `address` is asked again when a signed URL has expired. `size` (bytes) and `sha256` are what its source announces;
-    without a hash the one of what came is only told.
+    `address` is asked again when a signed URL has expired. `size` (bytes), `sha256` and `git_sha1` (of a small file)
+    are what its source announces; without a hash the one of what came is only told.
     """
 
     address: Callable[[], Address]
     size: int | None = None
     sha256: str = ""
+    git_sha1: str = ""
     name: str = ""  # for messages
 
     @classmethod

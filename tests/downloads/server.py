@@ -64,6 +64,9 @@ class FileServer:
             def do_GET(self) -> None:
                 owner.answer(self)
 
+            def do_HEAD(self) -> None:
+                owner.answer(self)
+
             def log_message(self, *args: Any) -> None:
                 del args
 
@@ -115,7 +118,8 @@ class FileServer:
             _empty(handler, 416, {"Content-Range": f"bytes */{size}"})
         else:
             self._head(handler, served, None if whole else (start, end), size, fault)
-            self._body(handler, served, start, end, fault)
+            if handler.command == "GET":
+                self._body(handler, served, start, end, fault)
 
     def _head(
         self,

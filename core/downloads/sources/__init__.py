@@ -8,10 +8,12 @@ from core.errors import InvalidInput
 
 def sources() -> list[Source]:
     """All of them; the first that understands a text is its source."""
+    from core.downloads.sources.civitai import CivitaiSource
+    from core.downloads.sources.huggingface import HuggingFaceSource
     from core.downloads.sources.local import LocalSource
     from core.downloads.sources.url import UrlSource
 
-    return [UrlSource(), LocalSource()]
+    return [HuggingFaceSource(), CivitaiSource(), UrlSource(), LocalSource()]
 
 
 def source_for(text: str) -> Source:

@@ -20,12 +20,16 @@ _MISLEADING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # categories of characters that ca
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """One file; `path` is relative to the model's folder and stays in it, `url` holds no token and no signature."""
+    """One file; `path` is relative to the model's folder and stays in it, `url` holds no token and no signature.
+
+    `git_sha1` is git's own hash of it, which sources tell for small files without a SHA-256.
+    """
 
     path: str
     size: int | None = None
     sha256: str = ""
     url: str = ""
+    git_sha1: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", safe_path(self.path))
@@ -71,9 +75,10 @@ class Listing:
 
 
 class Source(Protocol):
-    """One kind of place that files come from."""
+    """One kind of place that files come from; `key` is the name that a token for it is kept under, "" without."""
 
     name: str
+    key: str
 
     def understands(self, text: str) -> bool:
         """Whether `text`, as a user gives it, is for this source."""

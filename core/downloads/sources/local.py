@@ -21,6 +21,7 @@ class LocalSource:
     """A path: one file, or a folder with everything in it; links are not followed out of the folder."""
 
     name = "local"
+    key = ""
 
     def understands(self, text: str) -> bool:
         return text.startswith(("/", "./", "../", "~", "local:"))

@@ -25,6 +25,7 @@ class UrlSource:
     """`https://…/model.gguf`; the file's name is the address's last part, or what the server calls it."""
 
     name = "url"
+    key = ""
 
     def understands(self, text: str) -> bool:
         return text.startswith(("https://", "http://"))

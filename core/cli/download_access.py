@@ -1,0 +1,122 @@
+"""What a source offers, shown before a download, and the token that it may take (D11, D12)."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from core.cli import ask
+from core.cli.command import command
+from core.cli.diagnostics import notice
+
+if TYPE_CHECKING:
+    from core.app import Modelyard
+    from core.cli.output import Output
+    from core.downloads.sources.base import Listing
+    from core.errors import DownloadDenied
+    from core.registry.jobs import Job
+
+_GATED = {"": "", "auto": "gated, your access is granted", "manual": "gated, your access is granted"}
+
+
+@command("look")
+@click.argument("source")
+@click.option("--include", "patterns", multiple=True, metavar="PATTERN", help="Only files that match; may be repeated.")
+@click.option("--token-stdin", is_flag=True, help="Read a token from standard input; it is held in memory only.")
+async def look(yard: Modelyard, *, out: Output, source: str, patterns: tuple[str, ...], token_stdin: bool) -> None:
+    """Show what SOURCE offers, and fetch nothing: files, sizes, licence, gating, what scanners say."""
+    from core.cli.output import size
+
+    listing, _ = await looked(yard, out, source, patterns, read_token(token_stdin))
+    if out.json:
+        return out.document({**listing.as_dict(), "size": listing.size})
+    out.line(offer(listing))
+    out.table(("FILE", "SIZE"), [(file.path, size(file.size)) for file in listing.files])
+    return _warn(listing)
+
+
+def read_token(from_stdin: bool) -> str:
+    """The token that is piped in, or ""."""
+    return sys.stdin.readline().strip() if from_stdin else ""
+
+
+async def looked(
+    yard: Modelyard, out: Output, source: str, patterns: tuple[str, ...], token: str
+) -> tuple[Listing, str]:
+    """The listing and the token it took: given, kept as a key, or typed without being shown."""
+    from core.downloads.access import look_with_token
+
+    may_ask = not out.json and not token and ask.can_ask()
+    return await look_with_token(
+        yard.downloads, yard.keys, source, patterns=patterns, token=token, ask=_type_token if may_ask else None
+    )
+
+
+async def _type_token(denied: DownloadDenied) -> str:
+    from core.cli.hidden import ask_hidden
+
+    notice(denied.message)
+    notice(denied.remedy)
+    return await ask_hidden("Token (not shown; just Enter gives up): ") or ""
+
+
+async def token_again(yard: Modelyard, out: Output, job: Job, token: str) -> str:
+    """The token for a job that took one: it was held in memory only, and may be gone."""
+    from core.cli.hidden import ask_hidden
+    from core.downloads.access import kept_token, usable
+    from core.errors import KeysLocked
+
+    if token or not job.spec.get("token"):
+        return usable(token)
+    try:
+        token = await kept_token(yard.keys, str(job.spec["listing"].get("key", "")))
+    except KeysLocked:
+        notice("note: the vault is locked; modelyard keys unlock opens it.")
+    if not token and not out.json and ask.can_ask():
+        token = (await ask_hidden(f"Token for {job.title} (not shown): ") or "").strip()
+    return usable(token)
+
+
+async def keep(yard: Modelyard, listing: Listing, token: str) -> None:
+    """Keep a token that was seen to work under its source's name.
+
+    Raises:
+        UsageError: the source has none.
+    """
+    from core.errors import UsageError
+
+    if not listing.key:
+        raise UsageError("A token for a plain address has no name to be kept under.", remedy="Leave out --keep-token.")
+    if await yard.keys.get(listing.key) != token:
+        await yard.keys.set(listing.key, token)
+
+
+async def accept(listing: Listing, out: Output, *, yes: bool) -> None:
+    """Show what will be fetched; what scanners warn of wants a yes.
+
+    Raises:
+        NeedsConfirmation: there is none.
+    """
+    if not out.json:
+        notice(offer(listing))
+        _warn(listing)
+    if listing.metadata.get("warnings"):
+        await ask.must_confirm(f"Fetch {listing.title} in spite of the warnings?", yes=yes, json=out.json)
+
+
+def offer(listing: Listing) -> str:
+    """What it is in one line: files, bytes, licence, gating."""
+    from core.cli.output import size
+
+    amount = size(listing.size) if listing.size is not None else "size not told"
+    count = f"{len(listing.files)} file" + ("" if len(listing.files) == 1 else "s")
+    licence = f"licence {listing.licence}" if listing.licence else ""
+    facts = (count, amount, licence, _GATED.get(listing.gated, "gated"), listing.revision and f"at {listing.revision}")
+    return f"{listing.title}: {', '.join(filter(None, facts))}"
+
+
+def _warn(listing: Listing) -> None:
+    for warning in listing.metadata.get("warnings", ()):
+        notice(f"warning: {warning}")
