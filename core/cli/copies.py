@@ -89,10 +89,9 @@ class _Shown:
         if self._out.json:
             return
         noted = " The model's record tells it." if event.registered else ""
-        self._out.line(
-            f"{event.host}: {event.path} is there and right "
-            f"({event.files} files, {size(event.size)}; {size(event.sent)} were sent).{noted}"
-        )
+        files = f"{event.files:,} file{'' if event.files == 1 else 's'}"
+        sent = f"{size(event.sent)} were sent" if event.sent else "nothing had to be sent"
+        self._out.line(f"{event.host}: {event.path} is there and right ({files}, {size(event.size)}; {sent}).{noted}")
 
     def _failed(self, event: CopyFailed) -> None:
         from core.cli.diagnostics import report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -20,6 +21,7 @@ from core.files.installed import InstalledModel
 from core.settings import Settings
 from tests.fleet.fleet import Fleet
 from tests.fleet.host import Fault, FleetHost
+from tests.fleet.program import modelyard, start
 
 MB = 1_000_000
 
@@ -335,3 +337,35 @@ async def test_what_is_nothing_to_copy(yard: Modelyard, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipes" / "pipe")
     with pytest.raises(FileProblem):
         await copy(yard, str(tmp_path / "pipes"), ["gpu1"])
+
+
+# by command
+
+
+async def test_the_command(yard: Modelyard, fleet: Fleet) -> None:
+    """D8 by command: events for programs, a line for people, the exit code of the worst host."""
+    source = write(yard.files.folder / "org" / "m.gguf", 3 * MB)
+    ran = await asyncio.to_thread(modelyard, "hosts", "copy", str(source), "--to", "gpu1", "--to", "gpu2", "--json")
+    ends = {event["host"]: event for event in ran.events if event["event"] == "CopyDone"}
+    assert {host: end["sent"] for host, end in ends.items()} == {"gpu1": 3 * MB, "gpu2": 3 * MB}
+    assert sha256(fleet.hosts[1].models_folder / "org" / "m.gguf") == sha256(source)
+    (fleet.hosts[1].models_folder / "org" / "m.gguf").write_bytes(b"mine")
+    ran = await asyncio.to_thread(modelyard, "hosts", "copy", str(source), "--to", "gpu1", "--to", "gpu2", code=3)
+    assert ran.stdout == "gpu1: /srv/models/org/m.gguf is there and right (1 file, 2.9 MiB; nothing had to be sent).\n"
+    assert "error: gpu2: there is another /srv/models/org/m.gguf already; it is left as it is." in ran.stderr
+    assert "remedy: " in ran.stderr
+
+
+async def test_the_command_is_interrupted_and_goes_on(yard: Modelyard, host: FleetHost) -> None:
+    """D8 by command: Ctrl-C leaves what came under a hidden name, for the next time."""
+    source = write(yard.files.folder / "org" / "big.gguf", 200 * MB)
+    running = start("hosts", "copy", str(source), "--to", "gpu1")
+    async with asyncio.timeout(60):
+        while not any(path.stat().st_size > 5 * MB for path in hidden(host)):
+            await asyncio.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    _, told = await asyncio.to_thread(running.communicate, timeout=20)
+    assert running.returncode == 130, told
+    assert not (host.models_folder / "org" / "big.gguf").exists()
+    assert done((await copy(yard, str(source), ["gpu1"]))["gpu1"]).sent < 200 * MB
+    assert sha256(host.models_folder / "org" / "big.gguf") == sha256(source)
