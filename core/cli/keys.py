@@ -24,9 +24,9 @@ _ANSWERS = {True: "Accepted", False: "Refused", None: "Not known whether it woul
 async def list_keys(yard: Modelyard, *, out: Output) -> None:
     """List keys, where each comes from and what uses it; never a value.
 
-    Looked for in this order: the variable NAME (for openai, anthropic, google and huggingface also
-    OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY or GOOGLE_API_KEY, HF_TOKEN), the file that NAME_FILE
-    names, then the keyring or the vault.
+    Looked for in this order: the variable NAME (for openai, anthropic, google, huggingface and civitai also
+    OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY or GOOGLE_API_KEY, HF_TOKEN, CIVITAI_TOKEN), the file that
+    NAME_FILE names, then the keyring or the vault.
     """
     keys = await yard.keys.names()
     backend = await yard.keys.backend()

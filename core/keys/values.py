@@ -14,6 +14,7 @@ ALIASES = {
     "anthropic": ("ANTHROPIC_API_KEY",),
     "google": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
     "huggingface": ("HF_TOKEN",),
+    "civitai": ("CIVITAI_TOKEN",),
 }
 _LONGEST = 16_384  # characters
 

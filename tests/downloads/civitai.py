@@ -36,7 +36,7 @@ class Civitai(Cdn):
         with super().running(), self.cdn.running():
             yield self
 
-    def add(self, model: int, version: int, files: dict[str, bytes], **values: Any) -> dict[str, Any]:
+    def add(self, model: int, version: int, files: dict[str, bytes], /, **values: Any) -> dict[str, Any]:
         """A version with files; the first one is the main file."""
         told = {
             "id": version,
