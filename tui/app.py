@@ -68,6 +68,12 @@ def _heads() -> Screen[None]:
     return HeadsScreen()
 
 
+def _downloads() -> Screen[None]:
+    from tui.screens.downloads import DownloadsScreen
+
+    return DownloadsScreen()
+
+
 def _actions() -> type[Provider]:
     from tui.palette import Actions
 
@@ -85,6 +91,7 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
         "hosts": _hosts,
         "analytics": _analytics,
         "heads": _heads,
+        "downloads": _downloads,
     }
     DEFAULT_MODE = "models"
     COMMANDS: ClassVar = {_actions}

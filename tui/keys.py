@@ -93,6 +93,14 @@ GROUPS: Mapping[str, Group] = {
                 help="Go to the heads and regions",
                 weight=0,
             ),
+            Key(
+                id="app.downloads",
+                keys="6",
+                action="go('downloads')",
+                label="Downloads",
+                help="Go to the downloads and the models folder",
+                weight=0,
+            ),
             Key(id="app.keys", keys="K", action="keys", label="API keys", help="List and set API keys", weight=1),
             Key(
                 id="app.palette",
@@ -509,6 +517,115 @@ GROUPS: Mapping[str, Group] = {
             ),
         ),
     ),
+    "downloads": Group(
+        title="Downloads and installed models",
+        keys=(
+            Key(
+                id="downloads.view",
+                keys="v",
+                action="next_view",
+                label="View",
+                help="Show what is installed, the downloads, and round again",
+                weight=9,
+            ),
+            Key(
+                id="downloads.search",
+                keys="slash",
+                action="search",
+                label="Search",
+                help="Search as you type",
+                weight=6,
+            ),
+            Key(
+                id="downloads.filter",
+                keys="f",
+                action="filter",
+                label="Filter",
+                help="Show one family, or the downloads of one state",
+                weight=4,
+            ),
+            Key(
+                id="downloads.add",
+                keys="a",
+                action="do('add')",
+                label="Download",
+                help="Download a model, or take files of this machine: look first, then start",
+                weight=9,
+            ),
+            Key(
+                id="downloads.pause",
+                keys="p",
+                action="do('pause')",
+                label="Pause",
+                help="Stop a download for now; what has come is kept",
+                needs="it is paused, or over",
+                weight=7,
+            ),
+            Key(
+                id="downloads.resume",
+                keys="r",
+                action="do('resume')",
+                label="Resume",
+                help="Go on with a download, or try it again, from where it was",
+                needs="it runs, or is done",
+                weight=8,
+            ),
+            Key(
+                id="downloads.cancel",
+                keys="c",
+                action="do('cancel')",
+                label="Cancel",
+                help="Stop a download; what has come is kept for a retry",
+                needs="it is over",
+                weight=6,
+            ),
+            Key(
+                id="downloads.remove",
+                keys="x",
+                action="do('remove')",
+                label="Forget",
+                help="Take a download off the list; files stay",
+                needs="it is not over",
+                weight=4,
+            ),
+            Key(
+                id="downloads.verify",
+                keys="V",
+                action="do('verify')",
+                label="Verify",
+                help="Read the files of an installed model, and name those that are missing or changed",
+                needs="nothing is known of the file",
+                weight=8,
+            ),
+            Key(
+                id="downloads.model",
+                keys="m",
+                action="do('model')",
+                label="Make a model",
+                help="Add a record of an installed model, so that it can be deployed",
+                needs="nothing is known of the file",
+                weight=7,
+            ),
+            Key(
+                id="downloads.adopt",
+                keys="u",
+                action="do('adopt')",
+                label="Take up",
+                help="Note size and hash of files that were carried into the folder",
+                needs="all files are known",
+                weight=4,
+            ),
+            Key(
+                id="downloads.delete",
+                keys="D",
+                action="do('delete')",
+                label="Delete files",
+                help="Delete the files of an installed model from the disk, after a question",
+                needs="nothing is known of the file",
+                weight=5,
+            ),
+        ),
+    ),
     "training": Group(
         title="Training output",
         keys=(
@@ -840,7 +957,7 @@ def keys_of(*groups: str) -> tuple[Key, ...]:
     return tuple(key for group in groups for key in GROUPS[group].keys)
 
 
-_AT_ONCE = frozenset({"app", "list", "view", "models", "servers", "hosts", "heads"})
+_AT_ONCE = frozenset({"app", "list", "view", "models", "servers", "hosts", "heads", "downloads"})
 
 
 def bindings(*groups: str) -> list[Binding]:

@@ -20,7 +20,9 @@ from tui.modals.choose import ChooseDialog
 from tui.modals.confirm import ConfirmDialog
 from tui.modals.connection import ConnectionDialog
 from tui.modals.deploy import DeployDialog
+from tui.modals.download import DownloadDialog
 from tui.modals.error import ErrorDialog
+from tui.modals.files import FilesDialog
 from tui.modals.fingerprint import FingerprintDialog
 from tui.modals.help import HelpDialog
 from tui.modals.history import HistoryDialog
@@ -30,9 +32,11 @@ from tui.modals.logs import LogDialog
 from tui.modals.pick import PickDialog
 from tui.modals.rate import RateDialog
 from tui.modals.record_form import Drafting, RecordForm
+from tui.modals.token import TokenDialog
 from tui.modals.training import TrainingDialog
 from tui.screens.analytics import AnalyticsScreen
 from tui.screens.base import ListScreen
+from tui.screens.downloads import DownloadsScreen
 from tui.screens.heads import HeadsScreen
 from tui.screens.hosts import HostsScreen
 from tui.screens.models import ModelsScreen
@@ -48,14 +52,15 @@ _OWNERS: dict[str, list[type[Any]]] = {
     "hosts": [HostsScreen],
     "analytics": [AnalyticsScreen],
     "heads": [HeadsScreen],
+    "downloads": [DownloadsScreen],
     "keys": [KeysDialog],
     "history": [HistoryDialog],
-    "form": [RecordForm, HostForm, DeployDialog],
+    "form": [RecordForm, HostForm, DeployDialog, DownloadDialog, TokenDialog],
     "draft": [Drafting],
     "training": [TrainingDialog],
     "choose": [ChooseDialog],
     "check": [CheckDialog],
-    "read": [ErrorDialog, HelpDialog],
+    "read": [ErrorDialog, HelpDialog, FilesDialog],
     "confirm": [ConfirmDialog, FingerprintDialog],
     "pick": [PickDialog],
     "logs": [LogDialog],
@@ -89,7 +94,7 @@ def test_every_action_is_there(group: str) -> None:
 def test_ids_are_unique_and_no_key_is_bound_twice_in_one_place() -> None:
     ids = [key.id for group in GROUPS for key in keys_of(group)]
     assert len(ids) == len(set(ids))
-    for place in ("models", "servers", "hosts", "analytics", "heads"):
+    for place in ("models", "servers", "hosts", "analytics", "heads", "downloads"):
         pressed = [part for key in keys_of(place, "view", "list", "app") for part in key.keys.split(",")]
         assert len(pressed) == len(set(pressed)), place
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -22,9 +24,10 @@ class Header(Horizontal):
     def __init__(self, place: str) -> None:
         super().__init__(id="header")
         self._place = place
+        self._activity = Content()
 
     def compose(self) -> ComposeResult:
-        yield Static(" Modelyard ", id="brand", markup=False)
+        yield Static(" Modelyard", id="brand", markup=False)
         for key in _PLACES:
             here = key.label.lower() == self._place
             yield Tab(key, classes="tab here" if here else "tab")
@@ -32,14 +35,27 @@ class Header(Horizontal):
 
     def say(self, text: Content | str) -> None:
         """What goes on, on the right."""
-        self.query_one("#activity", Plain).show(text)
+        self._activity = text if isinstance(text, Content) else Content(text)
+        self.call_after_refresh(self._fit)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._fit)
+
+    def _fit(self) -> None:
+        """Marks and counts alone where the words have no room."""
+        shown = self.query_one("#activity", Plain)
+        if self._activity.cell_length > shown.content_size.width:
+            parts = self._activity.split("  ")
+            shown.show(Content("  ").join(part[: len(" ".join(part.plain.split(" ")[:2]))] for part in parts))
+        else:
+            shown.show(self._activity)
 
 
 class Tab(Static):
     """A screen's key and name; a click goes there."""
 
     def __init__(self, key: Key, *, classes: str) -> None:
-        super().__init__(f" {key.keys} {key.label} ", classes=classes, markup=False)
+        super().__init__(f" {key.keys} {key.label}", classes=classes, markup=False)
         self._key = key
 
     async def on_click(self) -> None:
@@ -74,7 +90,8 @@ class KeyBar(Widget):
         return self._shown
 
     def _content(self) -> Content:
-        keys = [key for group in self._groups for key in GROUPS[group].keys if key.weight]
+        hides: Callable[[str], bool] = getattr(self.screen, "hides", lambda _: False)
+        keys = [key for group in self._groups for key in GROUPS[group].keys if key.weight and not hides(key.id)]
         room, chosen = self._room, set[str]()
         for key in sorted(keys, key=lambda key: -key.weight):
             room -= self._part(key).cell_length + 2

@@ -1,0 +1,80 @@
+"""A record of an installed model, so that it can be deployed: the form of a new model, filled in."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from core.errors import ModelyardError
+from core.registry.forms import FieldSpec
+from core.registry.naming import last_part, readable_id
+from core.registry.values import LOCAL_HOST, Provider
+from core.text import clean_line
+from tui.modals.model_form import ModelForm
+from tui.widgets.plain import Plain
+
+if TYPE_CHECKING:
+    from core.app import Modelyard
+    from core.files.installed import InstalledModel
+
+_HUGGING_FACE = "hf:"
+
+
+async def form_values(yard: Modelyard, model: InstalledModel) -> dict[str, Any]:
+    """What is known of it; the context length comes from its own files, where they tell it."""
+    path = engine_path(model)
+    whole = str(yard.files.folder / path)
+    gguf = path.lower().endswith(".gguf")
+    repository = model.source.removeprefix(_HUGGING_FACE).partition("@")[0]
+    values = {
+        "name": clean_line(last_part(path) or model.title),
+        "provider": Provider.LLAMACPP.value if gguf else Provider.VLLM.value,
+        "model_id": readable_id(
+            hugging_face_id=repository if model.source.startswith(_HUGGING_FACE) else "", path=whole
+        ),
+        "path": whole,
+        "host": LOCAL_HOST,
+    }
+    with suppress(ModelyardError):  # the dry run of the deploy says it in full
+        values |= await _context(yard, whole)
+    return values
+
+
+def engine_path(model: InstalledModel) -> str:
+    """What an engine loads: the first .gguf of a folder without config.json, else the entry's own path."""
+    paths = sorted(str(file["path"]) for file in model.files)
+    ggufs = [path for path in paths if path.lower().endswith(".gguf")]
+    is_folder = any(path.rpartition("/")[2] == "config.json" for path in paths)
+    return ggufs[0] if ggufs and not is_folder else model.path
+
+
+async def _context(yard: Modelyard, path: str) -> dict[str, Any]:
+    from core.files.inspect import inspect_model
+
+    host = await yard.registry.get_host(LOCAL_HOST)
+    info = await inspect_model(yard.hosts.connection(host), path)
+    return {"context_length": info.context_length} if info.context_length else {}
+
+
+class InstalledForm(ModelForm):
+    """The id of the new model, or None."""
+
+    HEADING = "Model of installed files"
+
+    def __init__(self, yard: Modelyard, place: str, values: dict[str, Any]) -> None:
+        super().__init__(yard)
+        self._place = place
+        self._known = values
+
+    @property
+    def _draft_name(self) -> str:
+        from hashlib import sha256
+
+        return f"{self.KIND}-installed-{sha256(self._place.encode()).hexdigest()[:12]}"
+
+    def first(self, spec: FieldSpec) -> Any:  # noqa: ANN401 - the value of any kind of field
+        return self._known.get(spec.name, super().first(spec))
+
+    async def on_mount(self) -> None:
+        await super().on_mount()
+        self.query_one("#form-title", Plain).show(f"A model of {clean_line(self._place)}")
