@@ -415,6 +415,14 @@ GROUPS: Mapping[str, Group] = {
                 needs=_NEEDS_MODEL,
                 weight=2,
             ),
+            Key(
+                id="models.copy",
+                keys="C",
+                action="do('copy')",
+                label="Copy",
+                help="Copy the model's files to hosts, resumed and verified",
+                weight=2,
+            ),
         ),
     ),
     "servers": Group(
@@ -861,6 +869,25 @@ GROUPS: Mapping[str, Group] = {
             Key(id="pick.down", keys="down,j", action="cursor(1)", label="Down", help="One line down", weight=0),
             Key(id="pick.take", keys="enter,space", action="take", label="Choose", help="Choose the line", weight=9),
             Key(id="pick.cancel", keys="escape", action="cancel", label="Close", help="Choose nothing", weight=9),
+        ),
+    ),
+    "copy": Group(
+        title="Copies to hosts",
+        keys=(
+            Key(id="copy.up", keys="up,k", action="cursor(-1)", label="Up", help="One host up", weight=0),
+            Key(id="copy.down", keys="down,j", action="cursor(1)", label="Down", help="One host down", weight=0),
+            Key(id="copy.mark", keys="space", action="mark", label="Mark", help="Mark the host, or not", weight=8),
+            Key(
+                id="copy.start",
+                keys="enter",
+                action="submit",
+                label="Copy",
+                help="Copy to the marked hosts, or to this one",
+                weight=9,
+            ),
+            Key(
+                id="copy.cancel", keys="escape", action="cancel", label="Stop, close", help="Stop, then close", weight=9
+            ),
         ),
     ),
     "logs": Group(

@@ -260,6 +260,7 @@ class Yard:
     fill: Callable[[Registry], Any] | None = None
     bus: EventBus = field(default_factory=EventBus)
     registry: Registry | None = None
+    copies: object = None
 
     @asynccontextmanager
     async def open(self, settings: Settings) -> AsyncIterator[Modelyard]:
@@ -288,7 +289,7 @@ class Yard:
                 exchange=ExchangeService(registry, self.bus),
                 downloads=DownloadService(settings, registry),
                 files=FilesService(settings, registry),
-                copies=cast("Any", None),
+                copies=cast("Any", self.copies),
             )
         finally:
             await database.close()

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from tests.tui.fake import Yard
 from tui.app import ModelyardApp
 
-_LONG = {"core", "logs", "deploy", "answer"}  # workers that end when the test lets them
+_LONG = {"core", "logs", "deploy", "answer", "copy"}  # workers that end when the test lets them
 _DEADLINE_S = 10.0
 
 

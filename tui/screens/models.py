@@ -197,6 +197,13 @@ class ModelsScreen(BulkActions):
 
     # The selected model
 
+    async def do_copy(self) -> None:
+        """Its files to hosts."""
+        from tui.modals.copy import CopyDialog
+
+        if (row := self.row) is not None:
+            await self.app.push_screen_wait(CopyDialog(row.model))
+
     def on_paged_list_selected(self) -> None:
         """The rows first; the card follows a moment later, once for many."""
         if not self._card_due:
