@@ -19,6 +19,7 @@ from tui.modals.check import CheckDialog
 from tui.modals.choose import ChooseDialog
 from tui.modals.confirm import ConfirmDialog
 from tui.modals.connection import ConnectionDialog
+from tui.modals.copy import CopyDialog
 from tui.modals.deploy import DeployDialog
 from tui.modals.download import DownloadDialog
 from tui.modals.error import ErrorDialog
@@ -63,6 +64,7 @@ _OWNERS: dict[str, list[type[Any]]] = {
     "read": [ErrorDialog, HelpDialog, FilesDialog],
     "confirm": [ConfirmDialog, FingerprintDialog],
     "pick": [PickDialog],
+    "copy": [CopyDialog],
     "logs": [LogDialog],
     "chat": [ChatDialog],
     "rate": [RateDialog],
