@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyte
+
 COMMAND = (sys.executable, "-m", "tui")
 
 
@@ -66,6 +68,8 @@ class Terminal:
 
     def __init__(self, *words: str, env: Mapping[str, str] | None = None, errors: Path | None = None) -> None:
         self.seen = b""
+        self._screen = pyte.Screen(80, 24)
+        self._stream = pyte.ByteStream(self._screen)
         self.pid, self.fd = os.forkpty()
         if self.pid == 0:
             try:
@@ -77,14 +81,19 @@ class Terminal:
         termios.tcsetwinsize(self.fd, (24, 80))
 
     def wait_for(self, text: str, *, timeout: float = 30) -> str:
-        """Read until `text` was written; everything so far."""
+        """Read until `text` was written, in one piece or so that it stands on the screen; everything so far."""
         deadline = time.monotonic() + timeout
-        while text.encode() not in self.seen:
+        while text.encode() not in self.seen and text not in self.screen:
             left = deadline - time.monotonic()
             assert left > 0, f"{text!r} did not come; seen: {self.seen!r}"
             if not self._read(left):
                 raise AssertionError(f"ended before {text!r}; seen: {self.seen!r}")
         return self.seen.decode(errors="replace")
+
+    @property
+    def screen(self) -> str:
+        """What a person sees now."""
+        return "\n".join(self._screen.display)
 
     def write(self, text: str) -> None:
         """Type."""
@@ -108,4 +117,5 @@ class Terminal:
         except OSError:  # the other side is closed
             return False
         self.seen += data
+        self._stream.feed(data)
         return bool(data)

@@ -89,7 +89,8 @@ def test_usage_errors_are_documents_with_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "expected"), [("modelyard ho", ["hosts"]), ("modelyard models re", ["restore", "region"]), ("modelyard zz", [])]
+    ("line", "expected"),
+    [("modelyard ho", ["hosts"]), ("modelyard models re", ["restore", "region"]), ("modelyard zz", [])],
 )
 def test_completion(line: str, expected: list[str]) -> None:
     words = line.split()
