@@ -103,7 +103,7 @@ class Modelyard:
                 connections=ConnectionService(registry, places),
                 analytics=analytics,
                 exchange=ExchangeService(registry, bus),
-                downloads=DownloadService(settings, registry),
+                downloads=DownloadService(settings, registry, keys),
                 files=files,
                 copies=CopyService(registry, hosts, files),
             )

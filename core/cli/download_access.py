@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from core.app import Modelyard
     from core.cli.output import Output
     from core.downloads.sources.base import Listing
-    from core.errors import DownloadDenied
     from core.registry.jobs import Job
 
+_TIMES = 4  # that a token may be typed, the first one being none
 _GATED = {"": "", "auto": "gated, your access is granted", "manual": "gated, your access is granted"}
 
 
@@ -29,7 +29,7 @@ async def look(yard: Modelyard, *, out: Output, source: str, patterns: tuple[str
     """Show what SOURCE offers, and fetch nothing: files, sizes, licence, gating, what scanners say."""
     from core.cli.output import size
 
-    listing, _ = await looked(yard, out, source, patterns, read_token(token_stdin))
+    listing = await looked(yard, out, source, patterns, read_token(token_stdin))
     if out.json:
         return out.document({**listing.as_dict(), "size": listing.size})
     out.line(offer(listing))
@@ -42,54 +42,54 @@ def read_token(from_stdin: bool) -> str:
     return sys.stdin.readline().strip() if from_stdin else ""
 
 
-async def looked(
-    yard: Modelyard, out: Output, source: str, patterns: tuple[str, ...], token: str
-) -> tuple[Listing, str]:
-    """The listing and the token it took: given, kept as a key, or typed without being shown."""
-    from core.downloads.access import look_with_token
+async def looked(yard: Modelyard, out: Output, source: str, patterns: tuple[str, ...], token: str) -> Listing:
+    """The listing, with a token where one is needed: given, kept as a key, or typed without being shown.
+
+    Raises:
+        DownloadDenied: none that is at hand has the right.
+    """
+    from core.cli.hidden import ask_hidden
+    from core.errors import DownloadDenied
 
     may_ask = not out.json and not token and ask.can_ask()
-    return await look_with_token(
-        yard.downloads, yard.keys, source, patterns=patterns, token=token, ask=_type_token if may_ask else None
-    )
-
-
-async def _type_token(denied: DownloadDenied) -> str:
-    from core.cli.hidden import ask_hidden
-
-    notice(denied.message)
-    notice(denied.remedy)
-    return await ask_hidden("Token (not shown; just Enter gives up): ") or ""
+    for _ in range(_TIMES):
+        try:
+            return await yard.downloads.look(source, patterns=patterns, token=token)
+        except DownloadDenied as error:
+            error.remedy += " On a command line: --token-stdin, or modelyard keys set."
+            denied = error
+        if not may_ask:
+            break
+        notice(denied.message)
+        notice(denied.remedy)
+        token = (await ask_hidden("Token (not shown; just Enter gives up): ") or "").strip()
+        if not token:
+            break
+    raise denied
 
 
 async def token_again(yard: Modelyard, out: Output, job: Job, token: str) -> str:
-    """The token for a job that took one: it was held in memory only, and may be gone."""
+    """The token for a job that took one, and for which none is kept: it was held in memory only."""
     from core.cli.hidden import ask_hidden
-    from core.downloads.access import kept_token, usable
-    from core.errors import KeysLocked
 
-    if token or not job.spec.get("token"):
-        return usable(token)
-    try:
-        token = await kept_token(yard.keys, str(job.spec["listing"].get("key", "")))
-    except KeysLocked:
-        notice("note: the vault is locked; modelyard keys unlock opens it.")
-    if not token and not out.json and ask.can_ask():
-        token = (await ask_hidden(f"Token for {job.title} (not shown): ") or "").strip()
-    return usable(token)
+    is_lost = not token and job.spec.get("token") and not await yard.downloads.token_for(job)
+    if is_lost and not out.json and ask.can_ask():
+        return (await ask_hidden(f"Token for {job.title} (not shown): ") or "").strip()
+    return token
 
 
-async def keep(yard: Modelyard, listing: Listing, token: str) -> None:
-    """Keep a token that was seen to work under its source's name.
+async def keep(yard: Modelyard, listing: Listing) -> None:
+    """Keep the token that was seen to work under its source's name.
 
     Raises:
         UsageError: the source has none.
     """
     from core.errors import UsageError
 
-    if not listing.key:
+    token = yard.downloads.token_taken(listing)
+    if token and not listing.key:
         raise UsageError("A token for a plain address has no name to be kept under.", remedy="Leave out --keep-token.")
-    if await yard.keys.get(listing.key) != token:
+    if token and await yard.keys.get(listing.key) != token:
         await yard.keys.set(listing.key, token)
 
 

@@ -71,11 +71,11 @@ async def start(
     """
     from core.downloads.placing import How
 
-    listing, token = await looked(yard, out, source, patterns, read_token(token_stdin))
+    listing = await looked(yard, out, source, patterns, read_token(token_stdin))
     await accept(listing, out, yes=yes)
-    if keep_token and token:
-        await keep(yard, listing, token)
-    job = await yard.downloads.start(listing, folder=folder, priority=priority, how=How(how), token=token)
+    if keep_token:
+        await keep(yard, listing)
+    job = await yard.downloads.start(listing, folder=folder, priority=priority, how=How(how))
     if not wait:
         _show(out, job, said=f"{listing.title}: queued as {job.id}. modelyard download list shows how it goes.")
         return None

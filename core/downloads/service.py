@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from core.downloads.partial import no_room
 from core.downloads.placing import How
 from core.downloads.sources import source_for
-from core.errors import NotAllowed, Refused
+from core.errors import DownloadDenied, KeysLocked, NotAllowed, Refused
 from core.events import now
 
 if TYPE_CHECKING:
@@ -23,20 +23,57 @@ _LOOK_S = 0.3
 _OVER = {"done", "failed", "cancelled"}
 
 
+class Keys(Protocol):
+    """Where tokens are kept."""
+
+    async def get(self, name: str) -> str | None: ...
+
+
 class DownloadService:
     """The queue as fronts see it; files are only touched by the worker."""
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: Settings, registry: Registry, keys: Keys | None = None) -> None:
         self._settings = settings
         self._registry = registry
+        self._keys = keys
+        self._took: dict[str, str] = {}  # the token that a source took, until a download of it is started
 
     async def look(self, source: str, *, patterns: Sequence[str] = (), token: str = "") -> Listing:
-        """What a source offers now, with sizes, licence and gating.
+        """What a source offers now, with sizes, licence and gating; with the key of its name, if it wants one.
 
         Raises:
             InvalidInput: no source understands it. DownloadFailed: it can't be told; `DownloadDenied`: give a token.
         """
-        return await source_for(source).listing(source, patterns=patterns, token=token)
+        from core.downloads.tokens import usable
+
+        place = source_for(source)
+        try:
+            listing = await place.listing(source, patterns=patterns, token=usable(token))
+        except DownloadDenied as denied:
+            token = "" if token else await self._kept(place.key, denied)
+            if not token:
+                raise
+            listing = await place.listing(source, patterns=patterns, token=usable(token))
+        if token:
+            self._took[listing.source] = token
+        return listing
+
+    def token_taken(self, listing: Listing) -> str:
+        """The token that this listing took, until its download is started; "" for none."""
+        return self._took.get(listing.source, "")
+
+    async def token_for(self, job: Job) -> str:
+        """The key that is kept for a job that took a token, which was held in memory only; "" without."""
+        key = str(job.spec["listing"].get("key", ""))
+        return await self._kept(key) if job.spec.get("token") else ""
+
+    async def _kept(self, key: str, denied: DownloadDenied | None = None) -> str:
+        try:
+            return (await self._keys.get(key) or "") if key and self._keys else ""
+        except KeysLocked:
+            if denied is not None:
+                denied.remedy += " One may be in the vault: modelyard keys unlock."
+            return ""
 
     async def start(
         self,
@@ -57,6 +94,7 @@ class DownloadService:
         from core.downloads.tokens import hand_over
         from core.registry.jobs import Job
 
+        token = token or self._took.pop(listing.source, "")
         place = self._settings.models_dir / safe_path(folder or listing.folder)
         await self._refuse_twice(listing, place)
         if how is How.COPY:
@@ -89,11 +127,12 @@ class DownloadService:
     async def resume(self, ref: str, *, token: str = "") -> Job:
         """Go on with a paused, failed or cancelled one, with nothing fetched again that is there."""
         from core.downloads.launch import start_worker
-        from core.downloads.tokens import hand_over
+        from core.downloads.tokens import hand_over, usable
 
         job = await self._registry.get_job(ref)
         if job.state == "done":
             raise NotAllowed(f"{job.title} is done.")
+        token = usable(token) or await self.token_for(job)
         await asyncio.to_thread(start_worker, self._settings)
         if token:
             await hand_over(self._settings, job.id, token)

@@ -13,10 +13,24 @@ from hashlib import sha256
 from pathlib import Path
 
 from core.errors import ModelyardError
+from core.keys.values import check_value
+from core.redaction import remember
 from core.settings import Settings
 
 _PATIENCE_S = 15.0
 _LONGEST = 64 * 1024
+
+
+def usable(token: str) -> str:
+    """The token, which no message can repeat from now on; "" is none.
+
+    Raises:
+        InvalidInput: no header can hold it.
+    """
+    if token:
+        remember(token)
+        check_value(token)
+    return token
 
 
 def channel(settings: Settings) -> Path:

@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,7 +146,8 @@ async def test_a_site_that_is_away_busy_or_strange(site: Civitai, monkeypatch: p
     site.busy = 3
     with pytest.raises(SourceLost, match="busy"):
         await look("civitai:70")
-    for damage in ({"files": "none"}, {"id": None}, {"files": [{"name": None, "id": {}}]}, {"files": [7]}):
+    damages: list[dict[str, Any]] = [{"files": "none"}, {"id": None}, {"files": [{"name": None, "id": {}}]}]
+    for damage in (*damages, {"files": [7]}):
         site.add(9, 90, FILES, **damage)
         with pytest.raises((SourceLost, SourceGone, InvalidInput)):
             await look("civitai:90")

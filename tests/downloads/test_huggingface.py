@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from core.downloads.access import look_with_token
+from core.downloads.service import DownloadService
 from core.downloads.sources import source_for
 from core.downloads.sources.base import Listing
 from core.downloads.sources.hub_address import HubAddress, chosen, parse
@@ -29,6 +29,7 @@ from core.errors import (
     SourceLost,
     WrongBytes,
 )
+from core.settings import Settings
 from tests.cli.program import Terminal, done, modelyard
 from tests.downloads.hub import Hub, Repo
 from tests.downloads.server import Fault
@@ -266,32 +267,21 @@ class _Keys:
         return self.value
 
 
-class _Downloads:
-    async def look(self, source: str, *, patterns: tuple[str, ...] = (), token: str = "") -> Listing:
-        return await look(source, *patterns, token=token)
-
-
-async def test_a_token_is_used_where_one_is_needed(hub: Hub) -> None:
-    """D11: none for what is open; the kept one; then whoever can be asked."""
+async def test_a_token_is_used_where_one_is_needed(hub: Hub, settings: Settings) -> None:
+    """D11: none for what is open, else the kept one; it is held until the download starts."""
     hub.add("org/gated", FILES, gated="auto", readers={TOKEN})
-    downloads: Any = _Downloads()
-    asked: list[str] = []
-    answers = iter(["hf_mistyped_it", TOKEN])
-
-    async def ask(denied: DownloadDenied) -> str:
-        asked.append(denied.message)
-        return next(answers, "")
-
-    assert (await look_with_token(downloads, _Keys(TOKEN), "hf:org/open"))[1] == ""
+    unused: Any = None
+    downloads = DownloadService(settings, unused, _Keys(TOKEN))
+    assert downloads.token_taken(await downloads.look("hf:org/open")) == ""
     assert all("Authorization" not in request.headers for request in hub.requests)
-    assert (await look_with_token(downloads, _Keys(TOKEN), "hf:org/gated"))[1] == TOKEN
-    assert (await look_with_token(downloads, _Keys(OTHER_TOKEN), "hf:org/gated", ask=ask))[1] == TOKEN
-    assert ["licence is not accepted" in asked[0], "token is not accepted" in asked[1]] == [True, True]
+    assert downloads.token_taken(await downloads.look("hf:org/gated")) == TOKEN
+    with pytest.raises(DownloadDenied, match="licence is not accepted"):
+        await downloads.look("hf:org/gated", token=OTHER_TOKEN)
     with pytest.raises(DownloadDenied) as raised:
-        await look_with_token(downloads, _Keys(locked=True), "hf:org/gated", ask=ask)
+        await DownloadService(settings, unused, _Keys(locked=True)).look("hf:org/gated")
     assert "keys unlock" in raised.value.remedy
     with pytest.raises(InvalidInput):
-        await look_with_token(downloads, _Keys(), "hf:org/gated", token="two\nlines")
+        await downloads.look("hf:org/gated", token="two\nlines")
 
 
 # By command
@@ -381,6 +371,8 @@ def test_a_token_is_typed_unseen_and_kept_when_asked_to(hub: Hub, models: Path, 
     terminal = Terminal("download", "start", "hf:org/gated", "--keep-token", env=vault)
     terminal.wait_for("Accept the licence at")
     terminal.wait_for("Token (not shown")
+    terminal.write("hf_mistyped_it\n")
+    terminal.wait_for("token is not accepted")
     terminal.write(f"{TOKEN}\n")
     assert terminal.close() == 0, terminal.seen
     assert TOKEN.encode() not in terminal.seen

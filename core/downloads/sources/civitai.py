@@ -97,7 +97,7 @@ def _parse(text: str) -> _Asked:
     parts = urlsplit(text)
     query = parse_qs(parts.query)
     if "token" in query or parts.username:
-        raise InvalidInput({"source": "an address must not hold a token: give it with --token-stdin"})
+        raise InvalidInput({"source": "an address must not hold a token: give it apart from it"})
     selected = tuple((name, query[name][0]) for name in _SELECTORS if name in query)
     for shape, kind in _PATHS:
         if found := shape.fullmatch(parts.path):

@@ -7,6 +7,7 @@ are small and have no SHA-256; their git hash is checked instead.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +27,7 @@ _T = TypeVar("_T")
 _PATIENCE_S = 20.0
 _BUSY, _WAITS_S = {408, 429, 500, 502, 503, 504}, (0.5, 2.0)
 _LONGEST_TEXT = 300
+_ADVICE = re.compile(r"For more information check: \S+ ?")
 _FLAGGED = {"unsafe", "suspicious"}
 
 
@@ -199,7 +201,7 @@ class _Hub:
         return DownloadDenied(
             f"{self.repo} is gated: {what}.",
             cause=cause,
-            remedy=f"Accept the licence at {self.page}, and give a token of that account (--token-stdin).",
+            remedy=f"Accept the licence at {self.page}, and give a token of that account.",
         )
 
     def _disabled(self, cause: str) -> SourceGone:
@@ -218,7 +220,7 @@ class _Hub:
         return DownloadDenied(
             f"There is no {self.repo}, or it is private.",
             cause=cause,
-            remedy="Check the spelling; for a private one give a token (--token-stdin).",
+            remedy="Check the spelling; for a private one give a token.",
         )
 
 
@@ -267,4 +269,5 @@ def _plain(value: object) -> str:
 
 def _short(error: Exception) -> str:
     """The first lines of what the library says."""
-    return clean_line(" ".join(str(error).split()))[:_LONGEST_TEXT] or type(error).__name__
+    told = _ADVICE.sub("", " ".join(str(error).split()))
+    return clean_line(told)[:_LONGEST_TEXT] or type(error).__name__
