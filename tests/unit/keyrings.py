@@ -17,7 +17,7 @@ VARIABLE = "TEST_KEYRING_FILE"
 class FileKeyring(KeyringBackend):
     """Keeps everything in the file that an environment variable names."""
 
-    priority = 1  # type: ignore[assignment]
+    priority = 1
 
     def get_password(self, service: str, username: str) -> str | None:
         return self._all().get(f"{service}/{username}")
