@@ -533,7 +533,7 @@ GROUPS: Mapping[str, Group] = {
                 keys="v",
                 action="next_view",
                 label="View",
-                help="Show what is installed, the downloads, and round again",
+                help="Show what is installed, the downloads, what the catalog offers, and round again",
                 weight=9,
             ),
             Key(

@@ -16,6 +16,8 @@ from textual.pilot import Pilot
 
 from core.app import Modelyard
 from core.deploy.service import DeployService
+from core.downloads.service import DownloadService
+from core.downloads.sources.base import Listing
 from core.files import installed
 from core.files.installed import InstalledModel
 from core.registry.jobs import Job
@@ -344,6 +346,46 @@ async def test_an_installed_model_becomes_a_record(settings: Settings, models: P
         assert isinstance(yard, Modelyard)
         model = await yard.registry.get_model("tuned")
         assert (model.provider, model.model_id, model.path) == ("vllm", "org/tuned", str(models / "org/tuned"))
+
+
+async def test_the_catalog_is_offered_for_download(
+    short_folder: Path, monkeypatch: pytest.MonkeyPatch, models: Path
+) -> None:
+    """D8: a tab where the catalog tells sizes; a looks at the entry's repository, with its files alone."""
+    site = short_folder / "site.yaml"
+    site.write_text(_SITE)
+    monkeypatch.setenv("MODELYARD_CATALOG", str(site))
+    asked: list[Any] = []
+
+    async def look(self: DownloadService, source: str, **more: Any) -> Listing:
+        asked.append((source, more["patterns"]))
+        return Listing(source=source, title="org/tuned", folder="org/tuned", files=(), licence="mit", gated="manual")
+
+    monkeypatch.setattr(DownloadService, "look", look)
+    async with downloads(Settings.load()) as pilot:
+        await until(pilot, lambda: "Installed  Downloads  Catalog" in screen_text(pilot))
+        await press(pilot, "v", "v", "slash")
+        await type_text(pilot, "lab")
+        await until(pilot, lambda: rows(pilot) == ["Lab large", "Lab tuned"])
+        await press(pilot, "enter", "down")
+        for part in ("23.0 GiB", "token", "✓ installed", "hf:org/tuned", "a.safetensors"):
+            assert part in screen_text(pilot), part
+        await press(pilot, "a")
+        await until(pilot, lambda: "Its licence has to be accepted" in screen_text(pilot))
+    assert asked == [("hf:org/tuned", ("a.safetensors", "config.json"))]
+
+
+_SITE = """
+family: Lab
+defaults: {provider: vllm}
+models:
+  - {id: lab/large, name: Lab large, model_id: org/large, size: 24696061952, gated: true}
+  - id: lab/tuned
+    name: Lab tuned
+    model_id: org/tuned
+    files: [{name: a.safetensors, size: 5}, {name: config.json, size: 2}]
+  - {id: lab/unknown, name: Lab unknown, model_id: org/unknown}
+"""
 
 
 async def test_names_from_outside_are_harmless_and_a_damaged_record_is_explained(settings: Settings) -> None:

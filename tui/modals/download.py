@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from core.downloads.sources.base import Listing
 
 _HOW = [("copy it", "copy"), ("link it, needs no more room", "link"), ("move it", "move")]
+_SOURCES = "hf:org/name, civitai:1234, https://…"
 _MOST_FILES = 20
 
 
@@ -41,9 +42,10 @@ class DownloadDialog(Dialog[str | None]):
     CSS_PATH: ClassVar = ["dialog.tcss", "download.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
-    def __init__(self, yard: Modelyard) -> None:
+    def __init__(self, yard: Modelyard, *, source: str = "", patterns: Sequence[str] = ()) -> None:
         super().__init__()
         self._yard = yard
+        self._begun = (source, ", ".join(patterns))
         self._found: Listing | None = None
         self._free = 0
         self._token = ("", "")  # the source that it was given for, and the token
@@ -53,8 +55,9 @@ class DownloadDialog(Dialog[str | None]):
         yield Plain("Fetch a model into the models folder", classes="lead")
         yield Plain("It goes on without this terminal. Nothing is fetched before Start.", classes="muted")
         with Vertical(classes="fields"):
-            yield Field("source", "From *", TextField(placeholder="https://…, or a path of this machine"))
-            yield Field("include", "Only files", TextField(placeholder="all; such as *.safetensors, *.json"))
+            source, patterns = self._begun
+            yield Field("source", "From *", TextField(source, placeholder=_SOURCES), hint="or a path here")
+            yield Field("include", "Only files", TextField(patterns, placeholder="all; such as *.safetensors, *.json"))
             yield Field("how", "Local files", Choice(_HOW, "copy"))
         with VerticalScroll(id="seen", classes="fields"):
             yield Flow(id="listing")
@@ -66,6 +69,8 @@ class DownloadDialog(Dialog[str | None]):
 
     def on_mount(self) -> None:
         self.query_one("#field-how Choice", Choice).disabled = True
+        if self._begun[0]:
+            self.call_after_refresh(self.look_soon)
 
     def on_unmount(self) -> None:
         """Looking ends with the dialog."""
@@ -155,7 +160,7 @@ class DownloadDialog(Dialog[str | None]):
         self.query_one("#button-start", Button).disabled = found is None
         if found is not None:
             where = TextField(found.folder)
-            await rest.mount(Field("folder", "Into", where, hint="in models folder"))
+            await rest.mount(Field("folder", "Into", where, hint="models folder"))
             self.query_one("#button-start", Button).focus()
 
     # Starting

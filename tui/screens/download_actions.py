@@ -10,7 +10,7 @@ from core.registry.jobs import Job
 from tui import operations
 from tui.screens.base import ListScreen
 from tui.screens.download_cards import FileRow, source_of
-from tui.screens.download_views import Known
+from tui.screens.download_views import Known, Offer
 from tui.show import plural, size
 
 _MOST_NAMED = 5
@@ -43,7 +43,9 @@ class DownloadActions(ListScreen):
         """Look at a source, then fetch it."""
         from tui.modals.download import DownloadDialog
 
-        job_id = await self.app.push_screen_wait(DownloadDialog(self.yard))
+        row = self.list.selected
+        source, patterns = (row.source, row.patterns) if isinstance(row, Offer) else ("", ())
+        job_id = await self.app.push_screen_wait(DownloadDialog(self.yard, source=source, patterns=patterns))
         if job_id is not None:
             await self.show_view("downloads", select=job_id)
 

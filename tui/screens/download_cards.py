@@ -155,6 +155,14 @@ def file_card(row: FileRow, usage: Usage | None, checked: Outcome | None, room: 
     return Content("\n\n").join(parts)
 
 
+def offer_card(name: str, facts: list[tuple[str, str]], files: Sequence[str], room: int) -> Content:
+    """Everything that the catalog knows of a download, and how to begin it."""
+    parts = [line(name).stylize("bold"), pairs([(label, line(value)) for label, value in facts], room)]
+    if files:
+        parts.append(Content("\n").join([Content.styled("Files", "$quiet"), *(line(f"  {file}") for file in files)]))
+    return Content("\n\n").join([*parts, toned("→ a looks at it, and starts the download.", "dim")])
+
+
 def _when(text: str) -> str:
     try:
         return moment(datetime.fromisoformat(text))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.content import Content
 
+from core.registry.naming import is_hugging_face_id
+from core.registry.values import DEPLOYABLE
 from tui.screens import download_cards
 from tui.screens.download_cards import FileRow, Outcome, job_mark, left, place_mark, share
 from tui.screens.head_views import Snapshot
@@ -15,12 +17,55 @@ from tui.show import size
 from tui.widgets.columns import Cell, Column
 
 if TYPE_CHECKING:
+    from core.catalog.values import Entry
     from core.files.service import Usage
     from core.registry.jobs import Job
     from tui.widgets.paged_list import PagedList
 
 _OVER = frozenset({"done", "failed", "cancelled"})
+_CATALOG_FACTS = (
+    ("Family", "family"),
+    ("Licence", "licence"),
+    ("Parameters", "parameters"),
+    ("Released", "released"),
+    ("Notes", "notes"),
+)
 _NO_ROW = "Nothing is selected."
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An entry of the catalog that can be fetched; size in bytes, None where the catalog does not tell it."""
+
+    entry: Entry
+    repository: str
+    size: int | None
+
+    @property
+    def source(self) -> str:
+        """As the dialog takes it."""
+        return f"hf:{self.repository}"
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The files that the catalog names, or none: all of them."""
+        return tuple(str(file["name"]) for file in self.entry.values.get("files", ()))
+
+
+def offers(entries: Iterable[Entry]) -> list[Offer]:
+    """Those of open weights whose files or size the catalog tells, by name."""
+    found = [offer for entry in entries if (offer := _offer(entry)) is not None]
+    return sorted(found, key=lambda offer: str(offer.entry.values["name"]).casefold())
+
+
+def _offer(entry: Entry) -> Offer | None:
+    values = entry.values
+    repository = str(values.get("hugging_face_id") or values["model_id"])
+    files = values.get("files", ())
+    if values["provider"] not in DEPLOYABLE or not (files or "size" in values) or not is_hugging_face_id(repository):
+        return None
+    sizes = [file.get("size") for file in files]
+    return Offer(entry, repository, values.get("size") or (None if None in sizes else sum(sizes)))
 
 
 @dataclass(frozen=True)
@@ -29,6 +74,7 @@ class Known:
 
     jobs: Sequence[Job] = ()
     files: Sequence[FileRow] = ()
+    catalog: Sequence[Offer] = ()
     usage: Usage | None = None
     checked: Mapping[str, Outcome] = field(default_factory=dict)
 
@@ -121,6 +167,75 @@ class FileList(Snapshot):
         )
 
 
+class OfferList(Snapshot):
+    """By name."""
+
+    COLUMNS = (
+        Column("NAME", 16, weight=3, most=44),
+        Column("SIZE", 8, right=True),
+        Column("ACCESS", 7),
+        Column("STATE", 11),
+        Column("REPOSITORY", 16, weight=4, most=60),
+    )
+
+    def __init__(self, known: Callable[[], Known]) -> None:
+        super().__init__()
+        self._known = known
+
+    def row_id(self, row: Offer) -> str:
+        return row.entry.id
+
+    def cells(self, row: Offer) -> tuple[Cell, ...]:
+        gated = bool(row.entry.values.get("gated"))
+        installed = is_installed(row, self._known())
+        return (
+            Cell(str(row.entry.values["name"])),
+            Cell(size(row.size)),
+            Cell("token" if gated else "free", "warn" if gated else "dim"),
+            Cell("✓ installed" if installed else "-", "good" if installed else "dim"),
+            Cell(row.repository, "dim"),
+        )
+
+
+def is_installed(offer: Offer, known: Known) -> bool:
+    """Whether something of its repository lies in the models folder."""
+    sources = (row.model.source for row in known.files if row.model is not None)
+    return any(source.partition("@")[0] == offer.source for source in sources)
+
+
+class CatalogView(DownloadsView):
+    """What the catalog offers for download."""
+
+    NOUN = "catalog"
+    EMPTY = "The catalog offers nothing to download."
+
+    def make_list(self, known: Callable[[], Known]) -> PagedList[Any]:
+        return OfferList(known)
+
+    def rows(self, known: Known) -> Sequence[Offer]:
+        return known.catalog
+
+    def text(self, row: Offer) -> str:
+        return f"{row.entry.values['name']} {row.repository} {self.group(row)}"
+
+    def group(self, row: Offer) -> str:
+        return str(row.entry.values.get("family", "other"))
+
+    def card(self, row: Offer, known: Known, room: int) -> Content:
+        values = row.entry.values
+        facts = [(label, str(values.get(name, ""))) for label, name in _CATALOG_FACTS]
+        access = "a token and an accepted licence" if values.get("gated") else "free"
+        return download_cards.offer_card(
+            str(values["name"]),
+            [("Size", size(row.size)), ("Access", access), ("From", row.source), *facts],
+            row.patterns,
+            room,
+        )
+
+    def why_not(self, action: str, row: Offer | None, known: Known) -> str:
+        return ""
+
+
 class InstalledView(DownloadsView):
     """What lies in the models folder of this machine."""
 
@@ -201,4 +316,8 @@ def is_live(job: Job) -> bool:
     return job.state not in _OVER and not (job.state == "paused" and job.wanted == "pause")
 
 
-VIEWS: Mapping[str, type[DownloadsView]] = {"installed": InstalledView, "downloads": JobsView}
+VIEWS: Mapping[str, type[DownloadsView]] = {
+    "installed": InstalledView,
+    "downloads": JobsView,
+    "catalog": CatalogView,
+}

@@ -20,7 +20,7 @@ from tui.keys import bindings
 from tui.screens.base import ListScreen
 from tui.screens.download_actions import DownloadActions
 from tui.screens.download_cards import FileRow
-from tui.screens.download_views import VIEWS, DownloadsView, is_live
+from tui.screens.download_views import VIEWS, DownloadsView, is_live, offers
 from tui.screens.head_views import Snapshot
 from tui.show import plural, size, toned
 from tui.widgets.card import Card
@@ -48,6 +48,7 @@ class DownloadsScreen(DownloadActions):
         self.view_name = next(iter(VIEWS))
         self.chosen_group = ""
         self._files_stale = True
+        self._catalog_stale = True
         self._files_problem: ModelyardError | None = None
         self._done: frozenset[str] = frozenset()
         self._woken = -_WAKE_S
@@ -97,8 +98,8 @@ class DownloadsScreen(DownloadActions):
             self.reload_soon()
 
     def action_reload(self) -> None:
-        """The folder, too."""
-        self._files_stale = True
+        """The folder and the catalog, too."""
+        self._files_stale = self._catalog_stale = True
         super().action_reload()
 
     async def _ask_hosts(self) -> None:
@@ -119,6 +120,7 @@ class DownloadsScreen(DownloadActions):
             await self._read_files()
         await self._wake()
         await self.show_rows(select)
+        await self._read_catalog()
 
     async def _wake(self) -> None:
         """A worker that was killed is replaced."""
@@ -136,6 +138,14 @@ class DownloadsScreen(DownloadActions):
         else:
             self._files_problem = None
             self.known = replace(self.known, files=rows, usage=usage)
+
+    async def _read_catalog(self) -> None:
+        if self._catalog_stale:
+            self._catalog_stale = False
+            self.known = replace(self.known, catalog=offers((await self.yard.catalog.load()).entries))
+            self._say_views()
+            if self.view_name == "catalog":
+                await self.show_rows()
 
     async def show_rows(self, select: str | None = None) -> None:
         """Those that match the search and the filter."""
@@ -162,10 +172,15 @@ class DownloadsScreen(DownloadActions):
 
     # What stands above the list
 
+    @property
+    def _names(self) -> list[str]:
+        """A catalog that offers nothing has no place."""
+        return [name for name in self.views if name != "catalog" or self.known.catalog]
+
     def _say_views(self) -> None:
         parts = [
             Content.styled(name.capitalize(), "bold underline $text-primary" if name == self.view_name else "$quiet")
-            for name in self.views
+            for name in self._names
         ]
         self.query_one("#views", Plain).show(Content("  ").join(parts))
 
@@ -227,9 +242,10 @@ class DownloadsScreen(DownloadActions):
             self.reload_soon()
 
     def action_next_view(self) -> None:
-        """Installed, downloads, and round again."""
-        names = list(self.views)
-        self.modelyard.guard(self.show_view(names[(names.index(self.view_name) + 1) % len(names)]))
+        """Installed, downloads, the catalog where it offers any, and round again."""
+        names = self._names
+        at = names.index(self.view_name) if self.view_name in names else -1
+        self.modelyard.guard(self.show_view(names[(at + 1) % len(names)]))
 
     async def show_view(self, name: str, *, select: str | None = None) -> None:
         """Other lines in the same frame."""
