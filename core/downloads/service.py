@@ -64,7 +64,7 @@ class DownloadService:
 
     async def token_for(self, job: Job) -> str:
         """The key that is kept for a job that took a token, which was held in memory only; "" without."""
-        key = str(job.spec["listing"].get("key", ""))
+        key = str(job.spec.get("listing", {}).get("key", ""))
         return await self._kept(key) if job.spec.get("token") else ""
 
     async def _kept(self, key: str, denied: DownloadDenied | None = None) -> str:
@@ -132,7 +132,8 @@ class DownloadService:
         job = await self._registry.get_job(ref)
         if job.state == "done":
             raise NotAllowed(f"{job.title} is done.")
-        token = usable(token) or await self.token_for(job)
+        source = str(job.spec.get("listing", {}).get("source", ""))
+        token = usable(token) or self._took.pop(source, "") or await self.token_for(job)
         await asyncio.to_thread(start_worker, self._settings)
         if token:
             await hand_over(self._settings, job.id, token)

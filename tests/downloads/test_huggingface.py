@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import json
 import random
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from core.errors import (
     WrongBytes,
 )
 from core.settings import Settings
-from tests.cli.program import Terminal, done, modelyard
+from tests.cli.program import Terminal, done, modelyard, start
 from tests.downloads.hub import Hub, Repo
 from tests.downloads.server import Fault
 from tests.downloads.test_jobs import ends, job, queued, until, workers
@@ -307,7 +309,7 @@ def test_by_command(hub: Hub, models: Path) -> None:
 
 
 def test_the_line_breaks_the_address_expires_and_it_goes_on(hub: Hub, models: Path) -> None:
-    """D6: nothing is fetched again but what was not noted yet."""
+    """D2, D6: nothing is fetched again but what was not noted, and nothing of a newer commit."""
     served = hub.large(FILES["model-00002-of-00002.safetensors"])
     served.slow_s = 0.4
     served.fault = lambda number, start: Fault(cut_after=1_000_000) if number in {1, 3} else None
@@ -317,6 +319,7 @@ def test_the_line_breaks_the_address_expires_and_it_goes_on(hub: Hub, models: Pa
     done("download", "pause", job_id)
     ends(job_id, "paused")
     hub.cdn.expire()
+    hub.repos["org/open"].commit(dict.fromkeys(FILES, b"newer"))
     served.slow_s = 0
     done("download", "resume", job_id)
     ends(job_id, "done")
@@ -385,3 +388,24 @@ def test_what_scanners_warn_of_wants_a_yes(hub: Hub) -> None:
     hub.repos["org/open"].issues = [{"path": "config.json", "level": "unsafe"}]
     refused = modelyard("download", "start", "hf:org/open:config.json")
     assert (refused.code, "scanners call it unsafe" in refused.err, "--yes" in refused.err) == (3, True, True)
+
+
+def test_ctrl_c_does_not_wait_for_a_hub_that_does_not_answer(hub: Hub) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def silence(path: str) -> Fault:
+        asked.set()
+        answer.wait(30)
+        return Fault(status=404)
+
+    hub.fault = silence
+    front = start("download", "look", "hf:org/open")
+    try:
+        assert asked.wait(40)
+        front.send_signal(signal.SIGINT)
+        front.wait(10)
+    finally:
+        answer.set()
+        front.kill()
+        front.communicate()
+    assert front.returncode == 130

@@ -6,12 +6,12 @@ are small and have no SHA-256; their git hash is checked instead.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from core.downloads.sources.apart import apart
 from core.downloads.sources.base import Listing, SourceFile
 from core.downloads.sources.hub_address import HubAddress, chosen, endpoint, is_hub_address, is_repo, parse
 from core.downloads.values import Address, RemoteFile
@@ -42,7 +42,7 @@ class HuggingFaceSource:
 
     async def listing(self, text: str, *, patterns: Sequence[str] = (), token: str = "") -> Listing:
         address = parse(text)
-        return await asyncio.to_thread(_look, address, (*address.patterns, *patterns), token)
+        return await apart(lambda: _look(address, (*address.patterns, *patterns), token))
 
     def remote(self, listing: Listing, file: SourceFile, *, token: str = "") -> RemoteFile:
         address = Address(url=file.url, headers={"Authorization": f"Bearer {token}"} if token else {})

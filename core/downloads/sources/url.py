@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from core.downloads.http import Expired, Http, TryAgain
+from core.downloads.sources.apart import apart
 from core.downloads.sources.base import Listing, SourceFile
 from core.downloads.values import Address, Limits, RemoteFile
 from core.errors import InvalidInput, SourceLost
@@ -35,7 +35,7 @@ class UrlSource:
         parts = urlsplit(text)
         if parts.username or parts.password:
             raise InvalidInput({"source": "an address must not hold a password: give a token instead"})
-        name, size = await asyncio.to_thread(_look, text, token)
+        name, size = await apart(lambda: _look(text, token))
         if not name.lower().endswith(KINDS):
             raise InvalidInput({"source": f"{name!r} is not a model's file: {', '.join(KINDS)} are taken"})
         file = SourceFile(path=name, size=size, url=text)
