@@ -125,6 +125,7 @@ class DownloadDialog(Dialog[str | None]):
             found = await self._ask_source()
             free = await asyncio.to_thread(_free, self._yard.settings.models_dir)
         except InvalidInput as error:
+            self._token = ("", "")
             self._say("")
             self.query_one("#field-source", Field).complain("; ".join(error.fields.values()))
         except ModelyardError as error:

@@ -62,12 +62,12 @@ class DownloadActions(ListScreen):
     async def do_resume(self) -> None:
         """Go on, or try again; where the source refused, a token is asked for."""
         job: Job = self.chosen
-        token = await self._token(job) if job.state == "failed" else ""
+        token = await self._token(job) if _was_refused(job) else ""
         if token is not None:
             await self.yard.downloads.resume(job.id, token=token)
 
     async def _token(self, job: Job) -> str | None:
-        """What the source wants now: "" nothing; None, the user gave nothing."""
+        """What the source wants beside the keys that are kept: "" nothing; None, the user gave nothing."""
         from tui.modals.token import TokenDialog
 
         source = source_of(job)
@@ -140,3 +140,10 @@ class DownloadActions(ListScreen):
         if model_id is not None:
             model = await self.yard.registry.get_model(model_id)
             self.modelyard.toast(f"Added the model {model.name}; d among the models (1) deploys it", timeout=8)
+
+
+def _was_refused(job: Job) -> bool:
+    """Whether it failed where a token could help; to ask a source takes a while, so nothing else is asked for."""
+    listing = job.spec.get("listing", {})
+    hints = job.spec.get("token") or listing.get("gated") or "401" in job.cause or "403" in job.cause
+    return job.state == "failed" and bool(hints)
