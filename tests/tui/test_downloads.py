@@ -405,6 +405,17 @@ async def test_names_from_outside_are_harmless_and_a_damaged_record_is_explained
         assert "\u202e" not in screen_text(pilot)
 
 
+async def test_a_folder_that_cannot_be_read_is_explained(settings: Settings, models: Path) -> None:
+    """D8: the downloads are there all the same."""
+    async with downloads(settings, size=(80, 24)) as pilot:
+        models.rename(models.with_name("moved"))
+        models.write_text("no folder")
+        await press(pilot, "ctrl+r")
+        await until(pilot, lambda: "can't be read" in screen_text(pilot))
+        await press(pilot, "v")
+        await until(pilot, lambda: "No downloads yet" in screen_text(pilot))
+
+
 async def test_nothing_is_asked_while_nothing_is_under_way(settings: Settings, models: Path) -> None:
     """X9: an idle screen reads nothing and draws nothing."""
     async with downloads(settings) as pilot:

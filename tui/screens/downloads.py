@@ -132,8 +132,8 @@ class DownloadsScreen(DownloadActions):
         files = self.yard.files
         try:
             rows, usage = await _rows(files), await files.usage()
-        except FileProblem as error:
-            self._files_problem = error
+        except (FileProblem, OSError) as error:
+            self._files_problem = error if isinstance(error, FileProblem) else _unreadable(files, error)
             self.known = replace(self.known, files=(), usage=None)
         else:
             self._files_problem = None
@@ -279,6 +279,12 @@ class DownloadsScreen(DownloadActions):
         if owner != self.view_name:
             return f"v shows the {owner} ones first." if owner == "installed" else "v shows the downloads first."
         return self.view.why_not(action, self.list.selected, self.known)
+
+
+def _unreadable(files: FilesService, error: OSError) -> FileProblem:
+    return FileProblem(
+        f"The models folder {files.folder} can't be read.", cause=str(error), remedy="Look at its rights."
+    )
 
 
 async def _rows(files: FilesService) -> list[FileRow]:
