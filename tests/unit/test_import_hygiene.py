@@ -8,6 +8,7 @@ import sys
 import pytest
 
 HEAVY = {"sqlmodel", "sqlalchemy", "pydantic", "alembic", "docker", "requests", "httpx", "keyring", "pynvml", "psutil"}
+HEAVY |= {"huggingface_hub", "httpx2"}
 FRONTS = {"textual", "rich"}
 SLOW_STANDARD = {"asyncio", "dataclasses", "inspect", "json", "ssl", "email"}
 
@@ -30,6 +31,7 @@ LIGHT = {
     "core.cli.servers": HEAVY | FRONTS,
     "core.cli.chat": HEAVY | FRONTS,
     "core.cli.demo": HEAVY | FRONTS,
+    "core.cli.downloads": HEAVY | FRONTS,
     "core.cli.doctor": HEAVY | FRONTS,
     "core.cli.files": HEAVY | FRONTS,
     "core.cli.keys": HEAVY | FRONTS | {"cryptography"},
