@@ -1,4 +1,4 @@
-"""What a front may ask of copies to hosts (D8): the files of a model, to several hosts at once, right or not at all."""
+"""What a front may ask of copies to hosts: the files of a model, to several hosts at once, right or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from core.downloads.copying import CopyDone, CopyFailed, CopyProgress, HostCopy
+from core.downloads.copying import CopyDone, CopyFailed, CopyProgress, HostCopy, noticed
 from core.downloads.outgoing import Hashing, Outgoing, OutgoingFile, find
 from core.errors import InvalidInput, ModelyardError, NotAllowed
 from core.hosts.ssh import SshConnection
@@ -176,11 +176,5 @@ class _Hashes:
         if file.place not in self._known:
             self._reading.append(hashing := Hashing(file))
             self._known[file.place] = asyncio.get_running_loop().run_in_executor(self.pool, hashing.run)
-            self._known[file.place].add_done_callback(_noticed)
+            self._known[file.place].add_done_callback(noticed)
         return await asyncio.shield(self._known[file.place])
-
-
-def _noticed(future: asyncio.Future[str]) -> None:
-    """Whoever waits is told of the error; nobody may be left to."""
-    if not future.cancelled():
-        future.exception()

@@ -209,6 +209,7 @@ class HostCopy:
     async def _bring(self, item: _Item) -> AsyncGenerator[CopyProgress, None]:
         """Send what is missing and let it be hashed; what an earlier copy left and is damaged is sent again."""
         hashing = asyncio.ensure_future(self._hashes.expected(item.file))
+        hashing.add_done_callback(noticed)
         try:
             if not item.is_whole:
                 async with aclosing(self._send(item, item.kept // BLOCK * BLOCK)) as reports:
@@ -312,6 +313,12 @@ class _Speed:
 
 def _place(folder: str, file: OutgoingFile) -> Place:
     return Place.of(posixpath.join(folder, file.place), size=file.size, mtime_ns=file.mtime_ns)
+
+
+def noticed(future: asyncio.Future[str]) -> None:
+    """Whoever waits is told of the error; after another one nobody may be left to."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _clock() -> float:

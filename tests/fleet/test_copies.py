@@ -97,7 +97,7 @@ def hidden(host: FleetHost) -> list[Path]:
 
 
 async def test_a_folder_to_two_hosts_at_once(yard: Modelyard, fleet: Fleet) -> None:
-    """D8: the same place on each host, the hashes equal; a second copy sends nothing."""
+    """The same place on each host, the hashes equal; a second copy sends nothing."""
     folder = yard.files.folder / "org" / "name"
     files = [write(folder / "model-00001.safetensors", 5 * MB + 17), write(folder / "sub" / "a b'$(id);.json", 9)]
     (folder / "empty").touch()
@@ -134,7 +134,7 @@ async def test_another_content_of_the_same_size_is_never_touched(yard: Modelyard
 
 
 async def test_a_line_that_is_cut_goes_on_where_it_was(yard: Modelyard, host: FleetHost) -> None:
-    """D8: the copy itself waits for the line; no byte that arrived is sent again."""
+    """The copy itself waits for the line; no byte that arrived is sent again."""
     size = 300 * MB
     source = write(yard.files.folder / "org" / "big.gguf", size)
     states: list[str] = []
@@ -182,14 +182,10 @@ async def test_a_disk_without_room_is_told_before_anything_is_sent(yard: Modelya
 
 
 async def test_a_disk_that_fills_meanwhile(yard: Modelyard, host: FleetHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    """D8: a clear error, nothing half under the final name, and it goes on when there is room."""
+    """A clear error, nothing half under the final name, and it goes on when there is room."""
     source = write(yard.files.folder / "org" / "m.gguf", 40 * MB)
-
-    async def nothing_seen(*_: object) -> None:
-        """The disk fills after it was looked at."""
-
     with host.fill_disk(leave=15 * MB), monkeypatch.context() as patch:
-        patch.setattr("core.downloads.copying.HostCopy._check_room", nothing_seen)
+        patch.setattr("core.downloads.copying.HostCopy._check_room", _no_look)
         end = failed((await copy(yard, str(source), ["gpu1"]))["gpu1"])
         assert end.error == "DiskFull"
         assert not (host.models_folder / "org" / "m.gguf").exists()
@@ -201,7 +197,7 @@ async def test_a_disk_that_fills_meanwhile(yard: Modelyard, host: FleetHost, mon
 async def test_what_was_kept_and_is_damaged_is_found_and_sent_again(
     yard: Modelyard, host: FleetHost, is_noted: bool
 ) -> None:
-    """D8: a byte of the partial file is flipped on the host."""
+    """A byte of the partial file is flipped on the host."""
     source = write(yard.files.folder / "org" / "m.gguf", 30 * MB)
     if is_noted:
         note(yard, "org/m.gguf")
@@ -226,7 +222,7 @@ async def _no_look(*_: object) -> None:
 async def test_bytes_that_are_wrong_on_the_host_never_get_the_name(
     yard: Modelyard, host: FleetHost, fleet: Fleet
 ) -> None:
-    """D8: a host whose `dd` writes something else."""
+    """A host whose `dd` writes something else."""
     source = write(yard.files.folder / "org" / "m.gguf", MB)
     bashrc = host.plan.folder / "home" / "deployer" / ".bashrc"
     liar = '#!/bin/sh\nfor word; do case $word in of=*) /usr/bin/dd of="${word#of=}" conv=notrunc;; esac; done\n'
@@ -264,20 +260,19 @@ async def test_a_file_that_changes_while_it_is_copied_is_named(yard: Modelyard, 
     assert not (host.models_folder / "org" / "m.gguf").exists()
 
 
-@pytest.mark.parametrize("name", ["a\nb.gguf", "a\x1b]0;x\x07.gguf", "a\\b.gguf", "x" * 251 + ".gguf"])
-async def test_hostile_names(yard: Modelyard, host: FleetHost, name: str) -> None:
-    """D8: what can't be a plain name everywhere is refused; what only looks dangerous is just a name."""
-    folder = yard.files.folder / "org"
-    if len(name) > 255:
-        name = name[-255:]
-        write(folder / name, 10)
-        done((await copy(yard, str(folder), ["gpu1"]))["gpu1"])
-        assert (host.models_folder / "org" / name).stat().st_size == 10
-        return
-    write(folder / name, 10)
+@pytest.mark.parametrize("name", ["a\nb.gguf", "a\x1b]0;x\x07.gguf", "a\\b.gguf"])
+async def test_hostile_names_are_refused(yard: Modelyard, host: FleetHost, name: str) -> None:
+    write(yard.files.folder / "org" / name, 10)
     with pytest.raises(FileProblem) as failure:
-        await copy(yard, str(folder), ["gpu1"])
+        await copy(yard, str(yard.files.folder / "org"), ["gpu1"])
     assert failure.value.message.isprintable()
+    assert not (host.models_folder / "org").exists()
+
+
+async def test_the_longest_name_has_room_for_its_hidden_one(yard: Modelyard, host: FleetHost) -> None:
+    name = "x" * 250 + ".gguf"
+    done((await copy(yard, str(write(yard.files.folder / "org" / name, 10)), ["gpu1"]))["gpu1"])
+    assert (host.models_folder / "org" / name).stat().st_size == 10
 
 
 @pytest.mark.parametrize("folder", ["../up", "/etc/../..", "a/../../b", "a\\b", "a\nb"])
@@ -311,7 +306,7 @@ async def test_a_link_of_a_cache_arrives_as_its_file(yard: Modelyard, host: Flee
 
 
 async def test_the_record_tells_the_place(yard: Modelyard, host: FleetHost, tmp_path: Path) -> None:
-    """D8: `--register` changes a record only where a deploy to the host would not find the copy."""
+    """`--register` changes a record only where a deploy to the host would not find the copy."""
     source = write(yard.files.folder / "org" / "m.gguf", 10)
     await yard.registry.add_model({"name": "inside", "provider": "local", "path": str(source)})
     assert done((await copy(yard, "inside", ["gpu1", "gpu2"], register=True))["gpu1"]).path == "/srv/models/org/m.gguf"
@@ -343,7 +338,7 @@ async def test_what_is_nothing_to_copy(yard: Modelyard, tmp_path: Path) -> None:
 
 
 async def test_the_command(yard: Modelyard, fleet: Fleet) -> None:
-    """D8 by command: events for programs, a line for people, the exit code of the worst host."""
+    """By command: events for programs, a line for people, the exit code of the worst host."""
     source = write(yard.files.folder / "org" / "m.gguf", 3 * MB)
     ran = await asyncio.to_thread(modelyard, "hosts", "copy", str(source), "--to", "gpu1", "--to", "gpu2", "--json")
     ends = {event["host"]: event for event in ran.events if event["event"] == "CopyDone"}
@@ -357,7 +352,7 @@ async def test_the_command(yard: Modelyard, fleet: Fleet) -> None:
 
 
 async def test_the_command_is_interrupted_and_goes_on(yard: Modelyard, host: FleetHost) -> None:
-    """D8 by command: Ctrl-C leaves what came under a hidden name, for the next time."""
+    """By command: Ctrl-C leaves what came under a hidden name, for the next time."""
     source = write(yard.files.folder / "org" / "big.gguf", 200 * MB)
     running = start("hosts", "copy", str(source), "--to", "gpu1")
     async with asyncio.timeout(60):

@@ -62,7 +62,7 @@ async def _fill(registry: Registry) -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_choose_hosts_and_follow(settings: Settings, size: tuple[int, int]) -> None:
-    """Issue 4, point 9, by keys: two of three hosts are marked; progress and the end of each are shown."""
+    """By keys: two of three hosts are marked; progress and the end of each are shown."""
     copies = FakeCopies()
     async with session(Yard(settings, fill=_fill, copies=copies), size=size) as pilot:
         await press(pilot, "C")
@@ -81,7 +81,7 @@ async def test_choose_hosts_and_follow(settings: Settings, size: tuple[int, int]
 
 
 async def test_escape_stops_a_copy_first(settings: Settings) -> None:
-    """Issue 4, point 9, by keys: cancellable, and it can go on."""
+    """By keys: cancellable, and it can go on."""
     copies = FakeCopies()
     async with session(Yard(settings, fill=_fill, copies=copies)) as pilot:
         await press(pilot, "C")
