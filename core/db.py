@@ -53,7 +53,7 @@ class Database:
 
     async def close(self) -> None:
         """Finish what is queued and let go of the file."""
-        while self._interrupt_dropped():
+        while self._interrupt_dropped():  # noqa: ASYNC110 - threads of SQLite set no event of ours
             await asyncio.sleep(_AGAIN_S)
         await asyncio.get_running_loop().run_in_executor(self._writer, self._dispose)
         self._readers.shutdown(wait=False)

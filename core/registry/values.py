@@ -121,7 +121,7 @@ class ModelPage:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCounts:
-    """"Showing `shown` of `total` models"."""
+    """What the line "Showing `shown` of `total` models" says."""
 
     shown: int
     total: int

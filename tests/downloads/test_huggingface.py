@@ -137,6 +137,7 @@ async def test_a_listing_tells_what_will_come(hub: Hub) -> None:
     assert listing.metadata["base_model"] == "org/base"
     assert Listing.from_dict(json.loads(json.dumps(listing.as_dict()))) == listing
     assert (await look(listing.source)).files == listing.files
+    assert all(request.path.startswith("/api/models/org/open") for request in hub.requests)
 
 
 @pytest.mark.parametrize(

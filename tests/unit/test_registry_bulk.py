@@ -81,7 +81,7 @@ async def test_deleting_names_what_stands_in_the_way_and_deletes_none(registry: 
     with pytest.raises(NotAllowed, match="gpt is a global model"):
         await registry.delete_models([*NAMES, "gpt"])
     server = await _serve(registry, "b")
-    with pytest.raises(Refused, match="^b is still served"):
+    with pytest.raises(Refused, match=r"^b is still served"):
         await registry.delete_models(NAMES)
     assert await _names(registry) == NAMES
     await registry.edit_server(server.id, {"status": ServerStatus.STOPPED})

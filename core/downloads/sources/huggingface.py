@@ -91,10 +91,11 @@ class _Hub:
     def _made(self) -> HfApi:
         import logging
 
-        from huggingface_hub import HfApi
+        from huggingface_hub import HfApi, constants
 
+        constants.HF_HUB_DISABLE_TELEMETRY = True  # nothing is asked or told but what is wanted
         logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # its warnings would go over the screen
-        return HfApi(endpoint=self._endpoint, token=self._token or False, library_name="modelyard")
+        return HfApi(endpoint=self._endpoint, token=self._token or False)
 
     def info(self) -> ModelInfo:
         """The repository at its revision, with sizes and hashes; from now on by its own name, if it was renamed."""

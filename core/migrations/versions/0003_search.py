@@ -49,7 +49,7 @@ _STATEMENTS = (
     "INSERT INTO model_search_todo SELECT id FROM models",
     *(
         f"CREATE TRIGGER model_search_{when.split()[0].lower()} AFTER {when} ON models BEGIN "
-        f"INSERT OR IGNORE INTO model_search_todo VALUES ({row}.id); END"
+        f"INSERT OR IGNORE INTO model_search_todo VALUES ({row}.id); END"  # noqa: S608 - words of this file alone
         for when, row in (("INSERT", "NEW"), (f"UPDATE OF {', '.join(_SHOWN)}", "NEW"), ("DELETE", "OLD"))
     ),
 )
