@@ -48,8 +48,8 @@ _STATEMENTS = (
     "CREATE TABLE model_search_todo (id TEXT PRIMARY KEY) WITHOUT ROWID",
     "INSERT INTO model_search_todo SELECT id FROM models",
     *(
-        f"CREATE TRIGGER model_search_{when.split()[0].lower()} AFTER {when} ON models BEGIN "
-        f"INSERT OR IGNORE INTO model_search_todo VALUES ({row}.id); END"  # noqa: S608 - words of this file alone
+        f"CREATE TRIGGER model_search_{when.split()[0].lower()} AFTER {when} ON models BEGIN "  # noqa: S608 - words of this file alone
+        f"INSERT OR IGNORE INTO model_search_todo VALUES ({row}.id); END"
         for when, row in (("INSERT", "NEW"), (f"UPDATE OF {', '.join(_SHOWN)}", "NEW"), ("DELETE", "OLD"))
     ),
 )
