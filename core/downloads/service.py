@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from core.downloads.partial import no_room
 from core.downloads.placing import How
 from core.downloads.sources import source_for
-from core.errors import DownloadDenied, KeysLocked, NotAllowed, Refused
+from core.errors import DownloadDenied, KeysLocked, ModelyardError, NotAllowed, Refused
 from core.events import now
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from core.settings import Settings
 
 _LOOK_S = 0.3
+_WAKE_EVERY_S, _MOST_WAKES = 10.0, 12  # an engine of a repository may be silent for a minute
 _OVER = {"done", "failed", "cancelled"}
 
 
@@ -160,19 +162,28 @@ class DownloadService:
         return await self._registry.remove_job(job.id)
 
     async def follow(self, ref: str) -> AsyncIterator[Job]:
-        """A job as it changes, until it is over or waits for somebody."""
+        """A job as it changes, until it is over or waits for somebody; a worker that was killed is replaced.
+
+        Raises:
+            ModelyardError: no worker takes it, again and again.
+        """
         from core.downloads.launch import start_worker
 
         told: object = None
+        changed_at, wakes = time.monotonic(), 0
         while True:
             job = await self._registry.get_job(ref)
             if (seen := (job.state, job.bytes_done, job.rate, job.error)) != told:
                 yield job
-                told = seen
+                told, changed_at, wakes = seen, time.monotonic(), 0
             if job.state in _OVER or (job.state == "paused" and job.wanted != "run"):
                 return
-            if job.updated_at.timestamp() < now().timestamp() - 10:
-                await asyncio.to_thread(start_worker, self._settings)  # it was killed: another one goes on
+            is_due = job.not_before is None or job.not_before <= now()
+            if is_due and time.monotonic() - changed_at > (wakes + 1) * _WAKE_EVERY_S:
+                wakes += 1
+                if wakes > _MOST_WAKES:
+                    raise _nobody_works(self._settings, job)
+                await asyncio.to_thread(start_worker, self._settings)
             await asyncio.sleep(_LOOK_S)
 
     async def wake(self) -> None:
@@ -201,6 +212,13 @@ class DownloadService:
                     f"{job.title} is {job.state} already (job {job.id}).",
                     remedy=f"modelyard download resume {job.id}",
                 )
+
+
+def _nobody_works(settings: Settings, job: Job) -> ModelyardError:
+    return ModelyardError(
+        f"Nothing happens to {job.title}: the program that does the downloads can't be started, or hangs.",
+        remedy=f"Look at {settings.data_dir / 'worker.log'}; the download stays in the queue.",
+    )
 
 
 def _check_room(place: Path, listing: Listing) -> None:

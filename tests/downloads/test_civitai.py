@@ -18,7 +18,7 @@ from core.errors import DownloadDenied, InvalidInput, SourceGone, SourceLost, Wr
 from tests.cli.program import done
 from tests.downloads.civitai import Civitai
 from tests.downloads.server import Fault
-from tests.downloads.test_jobs import workers
+from tests.downloads.test_jobs import end_all
 
 WEIGHTS = random.Random(3).randbytes(1_500_000)
 FILES = {"painter.safetensors": WEIGHTS, "painter-fp32.safetensors": WEIGHTS[::-1]}
@@ -37,8 +37,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Civitai]:
 @pytest.fixture(autouse=True)
 def no_worker_is_left(short_folder: Path) -> Iterator[None]:
     yield
-    for worker in workers(short_folder):
-        worker.kill()
+    end_all(short_folder)
 
 
 async def look(text: str, *patterns: str, token: str = "") -> Listing:

@@ -35,7 +35,7 @@ from core.settings import Settings
 from tests.cli.program import Terminal, done, modelyard, start
 from tests.downloads.hub import Hub, Repo
 from tests.downloads.server import Fault
-from tests.downloads.test_jobs import ends, job, queued, until, workers
+from tests.downloads.test_jobs import end_all, ends, job, queued, until, workers
 
 WEIGHTS = random.Random(4).randbytes(6_000_000)
 FILES = {
@@ -67,8 +67,7 @@ def models(short_folder: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_worker_is_left(short_folder: Path) -> Iterator[None]:
     yield
-    for worker in workers(short_folder):
-        worker.kill()
+    end_all(short_folder)
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

@@ -18,6 +18,10 @@ from typing import Any
 import psutil
 import pytest
 
+from core.app import Modelyard
+from core.errors import ModelyardError
+from core.registry.jobs import Job
+from core.settings import Settings
 from tests.cli.program import done, modelyard, start
 from tests.downloads.server import Fault, FileServer, Request, Served
 
@@ -41,16 +45,26 @@ def models(short_folder: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_worker_is_left(short_folder: Path) -> Iterator[None]:
     yield
-    for worker in workers(short_folder):
-        worker.kill()
+    end_all(short_folder)
 
 
 def workers(folder: Path) -> list[psutil.Process]:
     """The workers of this test's registry."""
+    return _running("core.downloads.worker", folder)
+
+
+def end_all(folder: Path) -> None:
+    """Kill the fronts of this test that wait for a download, which would start workers again, then the workers."""
+    for program in ("tui", "core.downloads.worker"):
+        for process in _running(program, folder):
+            process.kill()
+
+
+def _running(program: str, folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline", "environ"]):
         words, environment = process.info["cmdline"] or [], process.info["environ"] or {}
-        if "core.downloads.worker" in words and str(folder) in str(environment.get("XDG_DATA_HOME")):
+        if program in words and str(folder) in str(environment.get("XDG_DATA_HOME")):
             found.append(process)
     return found
 
@@ -251,3 +265,16 @@ def test_a_disk_that_is_too_small(server: FileServer, tmp_path: Path) -> None:
         assert server.sent < 4_000_000
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+async def test_a_front_gives_up_when_nobody_works(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Settings] = []
+    monkeypatch.setattr("core.downloads.launch.start_worker", started.append)
+    monkeypatch.setattr("core.downloads.service._WAKE_EVERY_S", 0.05)
+    monkeypatch.setattr("core.downloads.service._LOOK_S", 0.01)
+    monkeypatch.setattr("core.downloads.service._MOST_WAKES", 3)
+    async with Modelyard.open(settings) as yard:
+        added = await yard.registry.add_job(Job(user_id="me", title="stuck"))
+        with pytest.raises(ModelyardError, match="Nothing happens to stuck"):
+            _ = [one async for one in yard.downloads.follow(added.id)]
+    assert len(started) == 3

@@ -23,7 +23,7 @@ from core.files.installed import InstalledModel
 from core.registry.jobs import Job
 from core.settings import Settings
 from tests.downloads.server import Fault, FileServer, Served
-from tests.downloads.test_jobs import workers
+from tests.downloads.test_jobs import end_all
 from tests.tui.user import press, rows, screen_text, select, settle, start, toasts, type_text, until
 from tui.app import ModelyardApp
 from tui.modals.download import DownloadDialog
@@ -43,8 +43,7 @@ _LONG_S = 40.0
 @pytest.fixture(autouse=True)
 def no_worker_is_left(short_folder: Path) -> Iterator[None]:
     yield
-    for worker in workers(short_folder):
-        worker.kill()
+    end_all(short_folder)
 
 
 @pytest.fixture(autouse=True)
