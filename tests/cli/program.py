@@ -80,10 +80,10 @@ class Terminal:
                 os._exit(127)
         termios.tcsetwinsize(self.fd, (24, 80))
 
-    def wait_for(self, text: str, *, timeout: float = 30) -> str:
-        """Read until `text` was written, in one piece or so that it stands on the screen; everything so far."""
+    def wait_for(self, text: str, *, times: int = 1, timeout: float = 30) -> str:
+        """Read until `text` was written so often, or stands on the screen so often; everything so far."""
         deadline = time.monotonic() + timeout
-        while text.encode() not in self.seen and text not in self.screen:
+        while self.seen.count(text.encode()) < times and self.screen.count(text) < times:
             left = deadline - time.monotonic()
             assert left > 0, f"{text!r} did not come; seen: {self.seen!r}"
             if not self._read(left):

@@ -376,6 +376,7 @@ def test_a_token_is_typed_unseen_and_kept_when_asked_to(hub: Hub, models: Path, 
     terminal.wait_for("Token (not shown")
     terminal.write("hf_mistyped_it\n")
     terminal.wait_for("token is not accepted")
+    terminal.wait_for("Token (not shown", times=2)
     terminal.write(f"{TOKEN}\n")
     assert terminal.close() == 0, terminal.seen
     assert TOKEN.encode() not in terminal.seen

@@ -15,6 +15,7 @@ from tests.fleet.test_main_job import checksums
 from tests.tui.user import press, rows, screen_text, settle, start, toasts, type_text, until
 from tui.app import ModelyardApp
 from tui.modals.chat import ChatDialog
+from tui.modals.choose import ChooseDialog
 from tui.modals.fingerprint import FingerprintDialog
 from tui.widgets.fields import Field
 
@@ -80,8 +81,10 @@ async def _add_model(pilot: Pilot[None], host: FleetHost, path: str) -> None:
     await _fill(pilot, name="smol", model_id="HuggingFaceTB/SmolLM2", path=path)
     field: Any = pilot.app.screen.query_one("#field-host", Field)
     pilot.app.screen.set_focus(field.control)
-    await press(pilot, "enter", "end", "enter")
-    assert field.value == host.name
+    await press(pilot, "enter")
+    await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog), "the hosts to choose from")
+    await press(pilot, "end", "enter")
+    await until(pilot, lambda: field.value == host.name, "the host is chosen")
     await press(pilot, "ctrl+s")
     await until(pilot, lambda: rows(pilot) == ["smol"], "the model is listed")
 

@@ -40,9 +40,9 @@ def _answered(program: Recorded, before: int, *, within_s: float = 20.0) -> None
     program.until_quiet(silence=0.25)
 
 
-def _until_last_shows(program: Recorded, text: str, *, within_s: float = 20.0) -> None:
+def _until_last_shows(program: Recorded, text: str, *, first: int = 0, within_s: float = 20.0) -> None:
     deadline = program.now + within_s
-    while text not in (last := program.frames()[-1][1]):
+    while text not in (last := program.frames(first=first)[-1][1]):
         assert program.now < deadline, last
         program.watch(0.3)
 
@@ -70,6 +70,7 @@ def test_another_size_and_the_same_again_are_drawn_whole(program: Recorded) -> N
         first = len(program.chunks)
         program.resize(*size)
         _answered(program, first)
+        _until_last_shows(program, "Help", first=first)
         lines = program.frames(first=first)[-1][1].split("\n")
         assert "Modelyard" in lines[0]
         assert "0000 model" in "".join(lines)

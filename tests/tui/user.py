@@ -14,7 +14,7 @@ from tests.tui.fake import Yard
 from tui.app import ModelyardApp
 
 _LONG = {"core", "logs", "deploy", "answer", "copy"}  # workers that end when the test lets them
-_DEADLINE_S = 10.0
+_DEADLINE_S = 30.0
 
 
 async def until(pilot: Pilot[None], true: Callable[[], bool], what: str = "", *, within_s: float = _DEADLINE_S) -> None:
