@@ -59,7 +59,7 @@ async def test_a_file_that_cannot_be_read_is_explained_in_the_dialog(yard: Yard,
         assert "Required." in screen_text(pilot)
         await type_text(pilot, str(tmp_path / "m.yaml"))
         await press(pilot, "enter")
-        await until(pilot, lambda: "no YAML" in screen_text(pilot))
+        await until(pilot, lambda: "did not find expected" in screen_text(pilot))
         assert "What to do" in screen_text(pilot)
         await press(pilot, "escape")
         assert len(pilot.app.screen_stack) == 1
