@@ -16,7 +16,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from core.registry import records
-from tests.tui import demo
+from tests.tui import demo, figures
 from tests.tui.fake import FINGERPRINTS, Yard, settings_in
 from tests.tui.user import settle, start, until
 from tui.app import ModelyardApp
@@ -103,6 +103,12 @@ async def _hosts(pilot: Pilot[None], yard: Yard) -> None:
     await keys("h")(pilot, yard)
 
 
+async def _analytics(pilot: Pilot[None], yard: Yard) -> None:
+    assert yard.registry is not None
+    await figures.fill(yard.registry)
+    await keys("4")(pilot, yard)
+
+
 async def _region(pilot: Pilot[None], yard: Yard) -> None:
     await keys("a")(pilot, yard)
     pilot.app.screen.query_one("#field-region Picker").focus()
@@ -126,7 +132,13 @@ SCENES: dict[str, Steps] = {
     "deploy-progress": _progress,
     "servers": keys("2"),
     "hosts": _hosts,
+    "analytics": _analytics,
+    "heads": keys("5"),
     "regions": keys("5", "v"),
+    "filter": keys("f"),
+    "marked": keys("space", "down", "space"),
+    "keys": keys("K"),
+    "import": keys("i"),
     "pick-region": _region,
     "pick-gpus": _gpus,
     "leave-form": keys("a", *"half a name", "escape"),
