@@ -20,9 +20,10 @@ from core.registry.values import LOCAL_HOST
 class JobKind(StrEnum):
     """What a job does; its `spec` is that room's own."""
 
-    DOWNLOAD = "download"
-    COPY = "copy"
-    VERIFY = "verify"
+    DOWNLOAD = "download"  # spec {"listing", "how", "token"}
+    COPY = "copy"  # from this machine to `host`; spec {"ref", "place", "files", "register"}
+    VERIFY = "verify"  # of installed models on `host`; spec {"models", "files"}, result {"bad"}
+    DIRECT = "direct"  # `host` downloads by itself; spec as of a download
 
 
 class JobState(StrEnum):
@@ -54,7 +55,9 @@ class Job(SQLModel, table=True):
     spec: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)  # never a token, never a signed address
     state: str = Field(default=JobState.QUEUED, index=True)
     wanted: str = "run"
+    doing: str = ""  # what is under way or waited for now, in a few words
     error: str = ""  # of a failure: what happened; `cause` and `remedy` as in ModelyardError
+    error_code: str = ""  # ModelyardError.code of it
     cause: str = ""
     remedy: str = ""
     priority: int = 0  # higher ones first, then the older
@@ -62,7 +65,7 @@ class Job(SQLModel, table=True):
     bytes_done: int = 0
     bytes_total: int | None = None
     rate: float = 0.0  # bytes per second over the last seconds
-    files: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)  # {"path", "size", "done", "sha256"}
+    files: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)  # path, size, sha256; condition in a check
     result: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     lease: dict[str, Any] | None = Field(default=None, sa_type=JSON)  # the worker that has it: pid, start, heartbeat
     not_before: datetime | None = Field(default=None, sa_type=Utc)  # of a retry that waits

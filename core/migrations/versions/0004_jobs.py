@@ -14,7 +14,10 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), primary_key=True),
         *(sa.Column(name, sa.String(), nullable=False) for name in ("user_id", "kind", "title", "host", "folder")),
         sa.Column("spec", sa.JSON(), nullable=False),
-        *(sa.Column(name, sa.String(), nullable=False) for name in ("state", "wanted", "error", "cause", "remedy")),
+        *(
+            sa.Column(name, sa.String(), nullable=False)
+            for name in ("state", "wanted", "doing", "error", "error_code", "cause", "remedy")
+        ),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("bytes_done", sa.Integer(), nullable=False),
