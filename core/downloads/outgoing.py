@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import FileProblem, InvalidInput, NotAllowed, NotFound, WrongBytes
 from core.files import installed
-from core.files.folder import stays_inside
 from core.files.gguf_info import split_of
 from core.files.installed import InstalledModel
+from core.files.paths import stays_inside
 from core.files.verify import Verification
 from core.registry.values import LOCAL_HOST
 from core.text import clean_line

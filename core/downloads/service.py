@@ -92,8 +92,8 @@ class DownloadService:
             Refused: one of its files is queued already. DiskFull: there is no room.
         """
         from core.downloads.launch import start_worker
-        from core.downloads.sources.base import safe_path
         from core.downloads.tokens import hand_over
+        from core.files.paths import safe_path
         from core.registry.jobs import Job
 
         token = token or self._took.pop(listing.source, "")

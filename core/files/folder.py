@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from core.errors import FileProblem
 from core.files.gguf_info import split_of
+from core.files.paths import stays_inside
 from core.files.values import SourceEntry
 from core.text import clean_line
 
@@ -39,12 +40,6 @@ def name_of(entry: SourceEntry) -> str:
 def sizes(entries: Iterable[SourceEntry]) -> dict[str, int]:
     """Bytes by file name; folders are left out."""
     return {name_of(entry): entry.size for entry in entries if not entry.is_dir}
-
-
-def stays_inside(name: str) -> bool:
-    """Whether a file name found in a file is a plain relative path without `..`, backslash or control characters."""
-    path = PurePosixPath(name)
-    return bool(name) and name.isprintable() and "\\" not in name and not path.is_absolute() and ".." not in path.parts
 
 
 def choose_gguf(names: Sequence[str], folder: str) -> list[str]:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from core.downloads.values import RemoteFile
-from core.errors import InvalidInput
-
-_WINDOWS = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-_PATH_LIMIT, _NAME_LIMIT = 1024, 240  # bytes; a part's hidden name is a little longer than the file's
-_MOST_FILES = 100_000
-_MISLEADING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # categories of characters that can't be seen
+from core.files.paths import refuse_clashes, safe_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +47,7 @@ class Listing:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", safe_path(self.folder))
-        _refuse_clashes(self.files)
+        refuse_clashes(file.path for file in self.files)
 
     @property
     def size(self) -> int | None:
@@ -92,42 +84,3 @@ class Source(Protocol):
 
     def remote(self, listing: Listing, file: SourceFile, *, token: str = "") -> RemoteFile:
         """How to fetch one of its files; the token goes to the source's own host alone."""
-
-
-def safe_path(path: str) -> str:
-    """The path, if it is relative, plain and stays where it is put on every file system.
-
-    Raises:
-        InvalidInput: absolute, `..`, backslashes, control characters, Windows' devices, too long.
-    """
-    if problem := _problem(path):
-        raise InvalidInput({"path": f"{path[:200]!r} is refused: {problem}"})
-    return path
-
-
-def _problem(path: str) -> str:
-    parts = path.split("/")
-    if not path or PurePosixPath(path).is_absolute() or "" in parts or {".", ".."} & set(parts):
-        return "it is empty, absolute or leads out of the folder"
-    if "\\" in path or ":" in path or any(unicodedata.category(char) in _MISLEADING for char in path):
-        return "it has characters that some systems take for something else"
-    if any(_WINDOWS.fullmatch(part) or part != part.strip() or part.endswith(".") for part in parts):
-        return "a part of it is no file name on some systems"
-    if len(path.encode()) > _PATH_LIMIT or max(len(part.encode()) for part in parts) > _NAME_LIMIT:
-        return "it is too long"
-    return ""
-
-
-def _refuse_clashes(files: Sequence[SourceFile]) -> None:
-    """Names that are one on some systems, and files that would be folders of others."""
-    if len(files) > _MOST_FILES:
-        raise InvalidInput({"files": f"{len(files):,} files are more than {_MOST_FILES:,}"})
-    seen: dict[str, str] = {}
-    for file in files:
-        key = unicodedata.normalize("NFC", file.path).casefold()
-        if key in seen:
-            raise InvalidInput({"files": f"{seen[key]!r} and {file.path!r} are one name on some systems"})
-        seen[key] = file.path
-    for key, path in seen.items():
-        if any(str(parent) in seen for parent in PurePosixPath(key).parents):
-            raise InvalidInput({"files": f"{path!r} lies in a file of the same listing"})
