@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from core.catalog.fields import check_date, check_entry, check_id, unknown
+from core.catalog.fields import MODELS, Kind, check_date, check_entry, check_id, unknown
 from core.catalog.reader import Marked, Unreadable, read_marked
 from core.catalog.values import Problem
+from core.catalog.weight_fields import WEIGHTS
 
-_KEYS = ("family", "as_of", "replace", "hide", "defaults", "models")
+KINDS = (MODELS, WEIGHTS)
+_KEYS = ("family", "as_of", "replace", "hide", "defaults", *(kind.name for kind in KINDS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,16 +24,27 @@ class RawEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Section:
+    """One list of a file, and the fields that hold of all its entries."""
+
+    defaults: Mapping[str, Marked] = field(default_factory=dict)
+    entries: tuple[RawEntry, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Document:
-    """What holds of one file; `replace` leaves out the built-in catalog, `hide` single entries of it."""
+    """What holds of one file; `replace` names the built-in lists that it leaves out, `hide` single entries of them."""
 
     file: str
     as_of: str = ""
-    replace: bool = False
+    replace: frozenset[str] = frozenset()
     hide: tuple[tuple[str, int], ...] = ()
-    defaults: Mapping[str, Marked] = field(default_factory=dict)
-    entries: tuple[RawEntry, ...] = ()
+    sections: Mapping[str, Section] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+
+    def section(self, kind: Kind) -> Section:
+        """Its entries of one kind."""
+        return self.sections.get(kind.name) or Section()
 
 
 def read_document(content: bytes, file: str, *, trusted: bool = False) -> Document:
@@ -43,7 +56,7 @@ def read_document(content: bytes, file: str, *, trusted: bool = False) -> Docume
     if marked.value is None:
         return Document(file=file)
     if not isinstance(marked.value, dict):
-        message = "Must be a mapping with models, and if need be family, as_of, defaults, hide, replace."
+        message = "Must be a mapping with models or weights, and if need be family, as_of, defaults, hide, replace."
         return Document(file=file, problems=(Problem(file=file, line=marked.line, message=message),))
     return _Reading(file, marked.value).document()
 
@@ -59,35 +72,44 @@ class _Reading:
     def document(self) -> Document:
         for name, marked in self._head.items():
             if name not in _KEYS:
-                self._say(marked.line, name, unknown(name, _KEYS))
-        defaults = self._defaults()
+                self._say(marked.line, name, unknown(name, _KEYS, {}))
+        shared = self._shared()
         return Document(
             file=self._file,
-            as_of=self._text_if(check_date, "as_of"),
+            as_of=self._as_of(),
             replace=self._replace(),
             hide=self._hide(),
-            defaults=defaults,
-            entries=tuple(self._entries()),
+            sections={kind.name: self._section(kind, shared) for kind in self._kinds()},
             problems=tuple(self._problems),
         )
 
     def _say(self, line: int, name: str, message: str) -> None:
         self._problems.append(Problem(file=self._file, line=line, field=name, message=message))
 
-    def _text_if(self, check: object, name: str) -> str:
-        marked = self._head.get(name)
+    def _kinds(self) -> list[Kind]:
+        """Those that it has; a file of neither is read as one of models."""
+        return [kind for kind in KINDS if kind.name in self._head] or [MODELS]
+
+    def _as_of(self) -> str:
+        marked = self._head.get("as_of")
         if marked is None:
             return ""
-        if message := check(marked.plain):  # type: ignore[operator]
-            self._say(marked.line, name, message)
+        if message := check_date(marked.plain):
+            self._say(marked.line, "as_of", message)
             return ""
         return str(marked.value)
 
-    def _replace(self) -> bool:
+    def _replace(self) -> frozenset[str]:
         marked = self._head.get("replace")
-        if marked is not None and not isinstance(marked.value, bool):
-            self._say(marked.line, "replace", "Must be true or false.")
-        return marked is not None and marked.value is True
+        names = {kind.name for kind in KINDS}
+        if marked is None or marked.value is False:
+            return frozenset()
+        if marked.value is True:
+            return frozenset(names)
+        if isinstance(marked.value, str) and marked.value in names:
+            return frozenset({marked.value})
+        self._say(marked.line, "replace", "Must be true or false, or the one list that is replaced: models, weights.")
+        return frozenset()
 
     def _hide(self) -> tuple[tuple[str, int], ...]:
         hidden = []
@@ -105,34 +127,41 @@ class _Reading:
         self._say(marked.line, name, "Must be a list.")
         return []
 
-    def _defaults(self) -> Mapping[str, Marked]:
-        given: dict[str, Marked] = {}
+    def _shared(self) -> dict[str, Marked]:
+        """Fields for all entries; those that no list of this file knows are told."""
+        family = self._head.get("family")
+        given: dict[str, Marked] = {"family": family} if family else {}
         marked = self._head.get("defaults")
         if marked is not None and not isinstance(marked.value, dict):
             self._say(marked.line, "defaults", "Must be a mapping of fields.")
         elif marked is not None:
-            given = self._without_faults(marked.value)
-        family = self._head.get("family")
-        return self._without_faults({"family": family}) | given if family else given
+            given |= marked.value
+        kinds = self._kinds()
+        for name, value in given.items():
+            if not any(name in kind.checks for kind in kinds):
+                self._problems += check_entry({name: value}, self._file, kinds[0])
+        return given
 
-    def _without_faults(self, fields: Mapping[str, Marked]) -> dict[str, Marked]:
-        found = check_entry(fields, self._file)
+    def _section(self, kind: Kind, shared: Mapping[str, Marked]) -> Section:
+        known = {name: marked for name, marked in shared.items() if name in kind.checks}
+        found = check_entry(known, self._file, kind)
         self._problems += found
-        return {name: marked for name, marked in fields.items() if name not in {one.field for one in found}}
+        wrong = {one.field for one in found}
+        return Section(
+            defaults={name: marked for name, marked in known.items() if name not in wrong},
+            entries=tuple(entry for item in self._list(kind.name) if (entry := self._entry(item, kind)) is not None),
+        )
 
-    def _entries(self) -> list[RawEntry]:
-        return [entry for item in self._list("models") if (entry := self._entry(item)) is not None]
-
-    def _entry(self, item: Marked) -> RawEntry | None:
+    def _entry(self, item: Marked, kind: Kind) -> RawEntry | None:
         """None, and its problems said, unless all of it is right: half an entry would be a wrong one."""
         if not isinstance(item.value, dict):
-            self._say(item.line, "models", "Each must be a mapping with an id.")
+            self._say(item.line, kind.name, "Each must be a mapping with an id.")
             return None
         named = item.value.get("id")
         if named is None or (message := check_id(named.plain)):
             self._say(named.line if named else item.line, "id", message if named else "Required.")
             return None
         fields = {name: marked for name, marked in item.value.items() if name != "id"}
-        found = check_entry(fields, self._file)
+        found = check_entry(fields, self._file, kind)
         self._problems += found
         return None if found else RawEntry(id=str(named.value), line=item.line, fields=fields)

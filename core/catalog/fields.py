@@ -1,10 +1,12 @@
-"""The fields of a catalog's entry and the rules for them: the model form's own, and those only a catalog has."""
+"""The fields of a catalog's models and the rules for them: the form's own, and those only a catalog has."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 from core.catalog.reader import Marked
@@ -13,7 +15,6 @@ from core.registry.checks import check_text, check_url
 from core.registry.forms import MODEL_FIELDS, check_field
 from core.text import clean_line
 
-REQUIRED = ("name", "provider", "model_id")
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)?")
 _HUGGING_FACE = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 _DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?")
@@ -22,11 +23,24 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 Check = Callable[[object], str]
 
 
-def _matching(pattern: re.Pattern[str], wanted: str) -> Check:
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One list of a catalog file: the fields of its entries with their rules, and which of them must be there.
+
+    `elsewhere` says what to write instead of fields that are often looked for.
+    """
+
+    name: str
+    checks: Mapping[str, Check]
+    required: tuple[str, ...]
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+
+def matching(pattern: re.Pattern[str], wanted: str) -> Check:
     return lambda value: "" if isinstance(value, str) and pattern.fullmatch(value) else f"Must be {wanted}."
 
 
-def _whole(value: object) -> str:
+def whole_number(value: object) -> str:
     fine = isinstance(value, int) and not isinstance(value, bool) and value > 0
     return "" if fine else "Must be a whole number of 1 or more."
 
@@ -49,32 +63,31 @@ def _files(value: object) -> str:
         name = item.get("name")
         if not isinstance(name, str) or not name or name.startswith("/") or ".." in name.split("/"):
             return "A file's name must be a path inside the model's folder."
-        if "size" in item and (problem := _whole(item["size"])):
+        if "size" in item and (problem := whole_number(item["size"])):
             return f"A file's size: {problem}"
         if "sha256" in item and not (isinstance(item["sha256"], str) and _SHA256.fullmatch(item["sha256"])):
             return "A file's sha256 must be 64 hexadecimal digits."
     return ""
 
 
-check_id = _matching(_ID, "lower-case letters, digits, dots and dashes, such as family/name")
-check_date = _matching(_DATE, "a date, such as 2026-11-21 or 2026-11")
+check_id = matching(_ID, "lower-case letters, digits, dots and dashes, such as family/name")
+check_date = matching(_DATE, "a date, such as 2026-11-21 or 2026-11")
 _OWN: Mapping[str, Check] = {
     "capabilities": _capabilities,
     "family": check_text,
-    "hugging_face_id": _matching(_HUGGING_FACE, "an id of Hugging Face, such as org/name"),
+    "hugging_face_id": matching(_HUGGING_FACE, "an id of Hugging Face, such as org/name"),
     "licence": check_text,
     "gated": _yes_or_no,
-    "parameters": _matching(_COUNT, "a count such as 8.2B"),
-    "active_parameters": _matching(_COUNT, "a count such as 3B"),
-    "dimensions": _whole,
+    "parameters": matching(_COUNT, "a count such as 8.2B"),
+    "active_parameters": matching(_COUNT, "a count such as 3B"),
+    "dimensions": whole_number,
     "released": check_date,
     "retires": check_date,
     "source": check_url,
     "notes": check_text,
-    "size": _whole,  # bytes of all files, for the download manager
+    "size": whole_number,  # bytes of all files, for the download manager
     "files": _files,
 }
-FIELDS = (*COLUMNS, *_OWN)
 _ELSEWHERE = {
     "license": "It is spelled licence here.",
     "api_key": "Keys never stand in a catalog; api_key_ref names one.",
@@ -86,29 +99,38 @@ _ELSEWHERE = {
 }
 
 
-def check_entry(fields: Mapping[str, Marked], file: str) -> list[Problem]:
+def _column(name: str, value: Any) -> str:  # noqa: ANN401 - any value of YAML
+    problem = check_field(MODEL_FIELDS[name], value)
+    return problem if problem or not isinstance(value, str) else harmless(value)
+
+
+def harmless(text: str) -> str:
+    """That it has nothing in it that a terminal would obey."""
+    return "" if clean_line(text) == text else "Must not contain control characters."
+
+
+MODELS = Kind(
+    name="models",
+    checks={**{name: partial(_column, name) for name in COLUMNS}, **_OWN},
+    required=("name", "provider", "model_id"),
+    elsewhere=_ELSEWHERE,
+)
+
+
+def check_entry(fields: Mapping[str, Marked], file: str, kind: Kind) -> list[Problem]:
     """What is wrong with the given fields; which must be there is for the caller."""
     problems = []
     for name, marked in fields.items():
-        if message := _check(name, marked.plain):
+        check = kind.checks.get(name)
+        message = check(marked.plain) if check else unknown(name, tuple(kind.checks), kind.elsewhere)
+        if message:
             problems.append(Problem(file=file, line=marked.line, field=name, message=message))
     return problems
 
 
-def _check(name: str, value: Any) -> str:  # noqa: ANN401 - any value of YAML
-    if name in _OWN:
-        return _OWN[name](value)
-    if name not in COLUMNS:
-        return unknown(name, FIELDS)
-    problem = check_field(MODEL_FIELDS[name], value)
-    if problem or not isinstance(value, str):
-        return problem
-    return "" if clean_line(value) == value else "Must not contain control characters."
-
-
-def unknown(name: str, known: tuple[str, ...]) -> str:
+def unknown(name: str, known: tuple[str, ...], elsewhere: Mapping[str, str]) -> str:
     """That there is no such field, and what was probably meant."""
-    if name in _ELSEWHERE:
-        return f"There is no such field. {_ELSEWHERE[name]}"
+    if name in elsewhere:
+        return f"There is no such field. {elsewhere[name]}"
     close = get_close_matches(name, known, n=1)
     return f"There is no such field.{f' Did you mean {close[0]}?' if close else ''}"

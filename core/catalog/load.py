@@ -8,11 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from core.catalog.document import Document, RawEntry, read_document
-from core.catalog.fields import REQUIRED
+from core.catalog.fields import MODELS, Kind
 from core.catalog.reader import SUFFIXES
 from core.catalog.values import BUILTIN, Catalog, Entry, Problem
+from core.catalog.weight_fields import WEIGHTS
 
 DATA = Path(__file__).parent / "data"
+WEIGHT_DATA = DATA / "weights"
 SITE = Path("/etc/modelyard")
 NONE = "none"
 _OPEN = "Is left out, since any user of this machine can change it: chmod o-w {}"
@@ -29,7 +31,8 @@ class Files:
             self._read_all(chosen)
 
     def _read_all(self, chosen: str) -> None:
-        self.builtin = [(path.name, path.read_bytes()) for path in _in_folder(DATA)]
+        paths = (*_in_folder(DATA), *_in_folder(WEIGHT_DATA))
+        self.builtin = [(path.relative_to(DATA).as_posix(), path.read_bytes()) for path in paths]
         for path in self._site_paths(chosen):
             try:
                 if open_to_all(path):
@@ -41,8 +44,8 @@ class Files:
 
     def _site_paths(self, chosen: str) -> list[Path]:
         if not chosen:
-            single = SITE / "catalog.yaml"
-            return [*([single] if single.is_file() else []), *self._listed(SITE / "catalog.d")]
+            single = [path for path in self._listed(SITE) if path.stem == "catalog" and path.is_file()]
+            return [*single, *self._listed(SITE / "catalog.d")]
         path = Path(chosen).expanduser()
         return self._listed(path) if path.is_dir() else [path]
 
@@ -57,7 +60,7 @@ class Files:
         """Another one whenever a file, its name or what is wrong with reading it is another."""
         from hashlib import sha256
 
-        digest = sha256(b"1")  # the version of how entries become records
+        digest = sha256(b"2")  # the version of how entries become records
         for name, content in (*self.builtin, *self.site, *((one.text, b"") for one in self.problems)):
             digest.update(f"{name}\0{len(content)}\0".encode("utf-8", "surrogateescape"))
             digest.update(content)
@@ -80,14 +83,31 @@ def load(files: Files) -> Catalog:
     """Everything that holds; the site's entries override the built-in ones of the same id, field by field."""
     builtin = [_built_in(content, name) for name, content in files.builtin]
     site = [read_document(content, name) for name, content in files.site]
-    merging = _Merging()
-    merging.problems += files.problems
-    if not any(document.replace for document in site):
-        merging.lay(builtin, catalog=BUILTIN)
-    merging.hide(site)
-    merging.lay(site)
+    models, weights = _Merging(MODELS), _Merging(WEIGHTS)
+    for merging in (models, weights):
+        merging.lay_built_in(builtin, site)
+    problems = [*files.problems, *_told(builtin), *_hide(site, models, weights), *_told(site)]
+    for merging in (models, weights):
+        merging.lay(site)
+    entries = models.named_once()
+    problems += [*models.problems, *weights.problems]
     names = tuple(document.file for document in (*builtin, *site))
-    return Catalog(entries=merging.named_once(), problems=tuple(merging.problems), files=names)
+    return Catalog(entries=entries, weights=weights.entries, problems=tuple(problems), files=names)
+
+
+def _told(documents: Iterable[Document]) -> list[Problem]:
+    return [problem for document in documents for problem in document.problems]
+
+
+def _hide(site: Iterable[Document], *mergings: _Merging) -> list[Problem]:
+    """Take single entries of the built-in catalog away; what can't be is told."""
+    problems = []
+    for document in site:
+        for entry_id, line in document.hide:
+            if not any([merging.hide(entry_id) for merging in mergings]):
+                message = f"There is no entry {entry_id} to hide."
+                problems.append(Problem(file=document.file, line=line, field="hide", message=message))
+    return problems
 
 
 @lru_cache(maxsize=64)
@@ -101,33 +121,43 @@ def check_file(path: Path) -> Catalog:
     files = Files(str(path))
     found = load(files)
     own = {name for name, _ in files.site} | {str(path)}
-    mine = tuple(entry for entry in found.entries if entry.file in own)
-    return Catalog(entries=mine, problems=tuple(one for one in found.problems if one.file in own), files=tuple(own))
+    return Catalog(
+        entries=tuple(entry for entry in found.entries if entry.file in own),
+        weights=tuple(entry for entry in found.weights if entry.file in own),
+        problems=tuple(one for one in found.problems if one.file in own),
+        files=tuple(own),
+    )
 
 
 class _Merging:
-    """Entries by id as file after file is laid over them."""
+    """Entries of one kind by id, as file after file is laid over them."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind) -> None:
         self.problems: list[Problem] = []
+        self._kind = kind
         self._entries: dict[str, Entry] = {}
         self._said: dict[str, str] = {}  # id → where this layer says it
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What holds so far, in the order in which it was said first."""
+        return tuple(self._entries.values())
+
+    def lay_built_in(self, builtin: Iterable[Document], site: Iterable[Document]) -> None:
+        """The lowest layer, unless a file of the site's replaces it."""
+        if not any(self._kind.name in document.replace for document in site):
+            self.lay(builtin, catalog=BUILTIN)
 
     def lay(self, documents: Iterable[Document], *, catalog: str = "") -> None:
         """One layer: an id may stand in it once."""
         self._said = {}
         for document in documents:
-            self.problems += document.problems
-            for raw in document.entries:
+            for raw in document.section(self._kind).entries:
                 self._add(raw, document, catalog or document.file)
 
-    def hide(self, documents: Iterable[Document]) -> None:
-        """Take single entries of the layer below away."""
-        for document in documents:
-            for entry_id, line in document.hide:
-                if self._entries.pop(entry_id, None) is None:
-                    message = f"There is no entry {entry_id} to hide."
-                    self.problems.append(Problem(file=document.file, line=line, field="hide", message=message))
+    def hide(self, entry_id: str) -> bool:
+        """Take an entry of the layers so far away, if there is one."""
+        return self._entries.pop(entry_id, None) is not None
 
     def _add(self, raw: RawEntry, document: Document, catalog: str) -> None:
         if before := self._said.get(raw.id):
@@ -135,9 +165,10 @@ class _Merging:
             return
         below = self._entries.get(raw.id)
         given = {name: marked.plain for name, marked in raw.fields.items()}
-        defaults = {} if below else {name: marked.plain for name, marked in document.defaults.items()}
+        defaults_of = document.section(self._kind).defaults
+        defaults = {} if below else {name: marked.plain for name, marked in defaults_of.items()}
         values = {**(below.values if below else defaults), **given}
-        if missing := [name for name in REQUIRED if not values.get(name)]:
+        if missing := [name for name in self._kind.required if not values.get(name)]:
             self._say(raw, document, missing[0], "Required.")
             return
         self._said[raw.id] = f"{document.file}:{raw.line}"

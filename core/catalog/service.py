@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 from core.catalog.copying import personal_values
 from core.catalog.load import Files, check_file, load
 from core.catalog.values import Problem
+from core.catalog.weights import PREFIX, find, weights_of
+from core.errors import NotFound
 
 if TYPE_CHECKING:
     from core.catalog.values import Catalog, Entry
+    from core.catalog.weights import Weights
     from core.registry.store import Registry
     from core.settings import Settings
 
@@ -51,6 +54,21 @@ class CatalogService:
     async def load(self) -> Catalog:
         """All entries and problems, read from the files."""
         return await asyncio.to_thread(_load_now, self._chosen)
+
+    async def weights(self) -> tuple[Weights, ...]:
+        """What can be fetched by its id (D1): weights, and models with open weights; built in and the site's."""
+        return weights_of(await self.load())
+
+    async def weights_called(self, text: str) -> Weights | None:
+        """The offer that a source's text names: an id, or `catalog:` and an id.
+
+        Raises:
+            NotFound: `catalog:` is followed by no id of the catalog.
+        """
+        found = find(await self.weights(), text)
+        if found is None and text.startswith(PREFIX):
+            raise NotFound(f"The catalog offers no {text!r}.", remedy="modelyard download catalog shows its ids.")
+        return found
 
     async def check(self, path: Path) -> Catalog:
         """What one file or folder would add or change, and what is wrong with it."""

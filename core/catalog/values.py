@@ -85,8 +85,9 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Catalog:
-    """All entries that hold, and everything that does not."""
+    """All entries that hold, models and weights for download, and everything that does not."""
 
     entries: tuple[Entry, ...] = ()
+    weights: tuple[Entry, ...] = ()
     problems: tuple[Problem, ...] = ()
     files: tuple[str, ...] = field(default=())
