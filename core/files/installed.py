@@ -16,7 +16,7 @@ from core.events import now
 
 NAME = "installed-models.json"
 _VERSION = 1
-_LIMIT = 256 << 20
+LIMIT = 256 << 20  # bytes
 
 
 class _Listing(Protocol):
@@ -87,18 +87,49 @@ def read(folder: Path) -> list[InstalledModel]:
     """
     path = folder / NAME
     try:
-        if path.stat().st_size > _LIMIT:
+        if path.stat().st_size > LIMIT:
             raise FileProblem(f"{path} is larger than any such file.", remedy="Look at it, and move it away.")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return sorted((_parsed(one) for one in content["models"]), key=lambda model: model.path)
+        return parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         return []
+    except UnicodeDecodeError as error:
+        raise _damaged(str(path), error) from error
+
+
+def parse(text: str, path: str) -> list[InstalledModel]:
+    """What such a file tells, by path; `path` is the file's own, for messages.
+
+    Raises:
+        FileProblem: it is damaged.
+    """
+    try:
+        content = json.loads(text)
+        return sorted((_parsed(one) for one in content["models"]), key=lambda model: model.path)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FileProblem(
-            f"{path} can't be read: it is damaged.",
-            cause=f"{type(error).__name__}: {error}"[:200],
-            remedy="Move it away; modelyard files adopt makes a new one from the files that lie there.",
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str, error: Exception) -> FileProblem:
+    return FileProblem(
+        f"{path} can't be read: it is damaged.",
+        cause=f"{type(error).__name__}: {error}"[:200],
+        remedy="Move it away; modelyard files adopt makes a new one from the files that lie there.",
+    )
+
+
+def text_of(models: Iterable[InstalledModel]) -> str:
+    """The file that tells of these models; `parse` is the inverse."""
+    told = [
+        {**model.more, **{name: value for name, value in asdict(model).items() if name != "more"}}
+        for model in sorted(models, key=lambda model: model.path)
+    ]
+    return json.dumps({"version": _VERSION, "models": told}, indent=1, ensure_ascii=False) + "\n"
+
+
+def merged(before: InstalledModel | None, model: InstalledModel) -> InstalledModel:
+    """The entry that replaces `before`: files that it named stay named."""
+    files = {str(file["path"]): file for file in (*(before.files if before else ()), *model.files)}
+    return replace(model, files=tuple(files[path] for path in sorted(files)))
 
 
 def record(folder: Path, model: InstalledModel) -> InstalledModel:
@@ -108,9 +139,7 @@ def record(folder: Path, model: InstalledModel) -> InstalledModel:
         FileProblem: the file is damaged.
     """
     with _changing(folder) as models:
-        before = models.get(model.path)
-        files = {str(file["path"]): file for file in (*(before.files if before else ()), *model.files)}
-        models[model.path] = replace(model, files=tuple(files[path] for path in sorted(files)))
+        models[model.path] = merged(models.get(model.path), model)
         return models[model.path]
 
 
@@ -129,17 +158,15 @@ def _changing(folder: Path) -> Iterator[dict[str, InstalledModel]]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         models = {model.path: model for model in read(folder)}
         yield models
-        _write(folder / NAME, [models[path] for path in sorted(models)])
+        _write(folder / NAME, text_of(models.values()))
     finally:
         os.close(lock)
 
 
-def _write(path: Path, models: list[InstalledModel]) -> None:
-    told = [{**model.more, **{k: v for k, v in asdict(model).items() if k != "more"}} for model in models]
+def _write(path: Path, text: str) -> None:
     fresh = path.with_name(f".{path.name}.new")
     with fresh.open("w", encoding="utf-8") as file:
-        json.dump({"version": _VERSION, "models": told}, file, indent=1, ensure_ascii=False)
-        file.write("\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
