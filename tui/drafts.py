@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from core.errors import NotFound
 from core.events import now
 from core.registry.checks import looks_secret
 
+if TYPE_CHECKING:
+    from core.registry.store import Registry
+
 Raw = str | bool
+_KEPT_S = 90 * 86400  # a deleted record may come back by undo; its draft waits for it so long
 
 
 @dataclass(frozen=True)
@@ -57,5 +66,31 @@ class Drafts:
         """Saved or discarded."""
         self._path(name).unlink(missing_ok=True)
 
+    def old(self) -> list[str]:
+        """The names of drafts that were not touched for a long time; files that a kill left half written go."""
+        names = []
+        for path in [*self._folder.glob("*")] if self._folder.is_dir() else []:
+            with suppress(FileNotFoundError):  # another program of the user's tidies up, too
+                if time.time() - path.stat().st_mtime < _KEPT_S:
+                    continue
+                if path.suffix == ".json":
+                    names.append(path.stem)
+                else:
+                    path.unlink()
+        return names
+
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
+
+
+async def forget_gone(drafts: Drafts, registry: Registry) -> None:
+    """Remove old drafts of records that are not there any more; those of new records stay."""
+    for name in await asyncio.to_thread(drafts.old):
+        kind, _, record_id = name.partition("-")
+        find = {"model": registry.get_model, "head": registry.get_head, "region": registry.get_region}.get(kind)
+        if find is None or record_id == "new":
+            continue
+        try:
+            await find(record_id)
+        except NotFound:
+            await asyncio.to_thread(drafts.remove, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 3  # changed fields on a line
 _LONGEST = 32  # characters of a value on a line
+_KIND = click.Choice(["model", "head", "region"])
 
 
 @command("history")
@@ -68,13 +70,14 @@ def _action_fields(batch: Batch) -> dict[str, Any]:
 @command("undo")
 @click.argument("batch", required=False)
 @click.option("--redo", is_flag=True, help="Do again what was taken back last.")
+@click.option("--kind", "kinds", type=_KIND, multiple=True, help="The newest change of such records; repeatable.")
 @click.option("--yes", "-y", is_flag=True, help="Don't ask.")
-async def undo(yard: Modelyard, *, out: Output, batch: str | None, redo: bool, yes: bool) -> None:
+async def undo(yard: Modelyard, *, out: Output, batch: str | None, redo: bool, kinds: Sequence[str], yes: bool) -> None:
     """Take back your newest change of records, or that of a BATCH which `models history` names.
 
     What changed since is never overwritten: then nothing is taken back. Deleted records return with their ids.
     """
-    found = await yard.registry.undoable(batch, redo=redo)
+    found = await yard.registry.undoable(batch, redo=redo, kinds=kinds)
     await ask.must_confirm(f"Take back: {found.text}?", yes=yes, json=out.json)
     done = await yard.registry.undo(found.id)
     lost = "".join(f"\nNot brought back, since no log holds secrets: {name}." for name in done.lost)

@@ -39,7 +39,7 @@ class Undone:
 class ChangeRecords(HistoryRecords):
     """Undo, and what it needs to know."""
 
-    async def undoable(self, batch: str | None = None, *, redo: bool = False) -> Batch:
+    async def undoable(self, batch: str | None = None, *, redo: bool = False, kinds: Sequence[str] = ()) -> Batch:
         """What `undo` would take back, if it can be.
 
         Raises:
@@ -48,14 +48,16 @@ class ChangeRecords(HistoryRecords):
         """
 
         def work(session: Session) -> Batch:
-            chosen = self._choose(session, batch, redo=redo)
+            chosen = self._choose(session, batch, redo=redo, kinds=kinds)
             self._check(session, net_changes(_lines(session, chosen.id)))
             return chosen
 
         return await self._db.read(work)
 
-    async def undo(self, batch: str | None = None, *, redo: bool = False) -> Undone:
+    async def undo(self, batch: str | None = None, *, redo: bool = False, kinds: Sequence[str] = ()) -> Undone:
         """Take back a batch, by default this user's newest that is not taken back; `redo`: the newest undo.
+
+        `kinds` are those of the records that the newest has to touch: "model", "head", "region"; none is any.
 
         An undo is a batch too: taking it back does it again. Records come back with their ids; their deployments and
         servers, and the values of secrets, which the log does not hold, do not.
@@ -63,7 +65,7 @@ class ChangeRecords(HistoryRecords):
         Raises:
             NotFound: nothing of the kind was done. NotAllowed: another user did it. Refused: a record changed since.
         """
-        chosen = await self._db.read(partial(self._choose, batch_id=batch, redo=redo))
+        chosen = await self._db.read(partial(self._choose, batch_id=batch, redo=redo, kinds=kinds))
         touched: list[SQLModel] = []
 
         def work(session: Session) -> Undone:
@@ -81,23 +83,26 @@ class ChangeRecords(HistoryRecords):
             self._publish(kind, "edited", [record for record in touched if isinstance(record, table)])
         return done
 
-    def _choose(self, session: Session, batch_id: str | None, *, redo: bool = False) -> Batch:
+    def _choose(
+        self, session: Session, batch_id: str | None, *, redo: bool = False, kinds: Sequence[str] = ()
+    ) -> Batch:
         """The batch to take back.
 
         Raises:
             NotFound: there is none. NotAllowed: it is another user's. Refused: it is taken back already.
         """
-        batch = self._batch(session, batch_id or self._newest(session, redo=redo), taken_back(session))
+        batch = self._batch(session, batch_id or self._newest(session, redo=redo, kinds=kinds), taken_back(session))
         if not batch.mine:
             raise NotAllowed(f"That was done by {batch.who}.", remedy="Only they can take it back.")
         if batch.taken_back:
             raise Refused(f"That is taken back already: {batch.text}.", remedy="modelyard models undo --redo")
         return batch
 
-    def _newest(self, session: Session, *, redo: bool) -> str:
+    def _newest(self, session: Session, *, redo: bool, kinds: Sequence[str]) -> str:
         """This user's newest action that is not taken back; `redo`: the newest undo that is not."""
         gone, undone = taken_back(session), undos(session)
         newest = select(Change.batch).where(Change.user_id == self.user_id, (Change.undoes != "") == redo)
+        newest = newest.where(col(Change.kind).in_(kinds)) if kinds else newest
         grouped = newest.group_by(col(Change.batch)).order_by(func.max(Change.id).desc())
         found = next(
             (batch for batch in session.exec(grouped) if batch not in gone and not _is_redo(batch, undone)), None

@@ -38,7 +38,7 @@ def test_what_is_refused_says_why(words: tuple[str, ...], code: int, error: str)
 
 
 def test_heads_and_their_models() -> None:
-    """R2, R5: list, show, add, edit and remove heads by command; models refer to them."""
+    """R2, R5: list, show, add, edit, remove heads by command, and take it back; models refer to them."""
     added = done("heads", "add", "main", "--url", "https://h/v1", "--region", "EU", "--key", "team", "--json").json()
     assert (added["region"], added["api_key_ref"]) == ("eu", "team")
     done("models", "add", "m", "--provider", "openai", "--model-id", "gpt", "--head", "main", "--region", "eu")
@@ -51,6 +51,10 @@ def test_heads_and_their_models() -> None:
     assert "the models m" in refused.error()["message"]
     done("models", "edit", "m", "--head", "", "--json")
     assert done("heads", "remove", "first", "--yes", "--json").json()["removed"] is True
+    done("models", "add", "later", "--provider", "openai", "--model-id", "gpt")
+    assert done("models", "undo", "--kind", "head", "--yes", "--json").json()["text"] == "deleted head: first"
+    assert done("heads", "show", "first", "--json").json()["id"] == added["id"]
+    assert done("models", "show", "later", "--json").json()["name"] == "later"
 
 
 def test_the_fields_of_a_model() -> None:

@@ -31,7 +31,7 @@ def problem(pilot: Pilot[None], name: str) -> str:
 
 
 async def test_heads_are_added_edited_and_removed(yard: Yard) -> None:
-    """R2, R5: a head with its region and URL by keys; what is wrong stands beside the field."""
+    """R2, R5: a head with its region and URL by keys; a removed one comes back by undo, and no model goes for it."""
     async with session(yard, size=(80, 24)) as pilot:
         await press(pilot, "5")
         await until(pilot, lambda: "No heads yet" in screen_text(pilot))
@@ -59,6 +59,15 @@ async def test_heads_are_added_edited_and_removed(yard: Yard) -> None:
         assert "The gateway itself is not stopped" in screen_text(pilot)
         await press(pilot, "y")
         await until(pilot, lambda: rows(pilot) == [])
+        await yard.registry.add_model({"name": "m", "provider": "vllm", "model_id": "o/m"})
+        await press(pilot, "u")
+        await until(pilot, lambda: rows(pilot) == ["main2"])
+        assert (await yard.registry.get_head("main2")).id == head.id
+        assert (await yard.registry.get_model("m")).name == "m"
+        await press(pilot, "U")
+        await until(pilot, lambda: rows(pilot) == [])
+        await press(pilot, "H")
+        await until(pilot, lambda: "deleted head: main2" in screen_text(pilot))
 
 
 async def test_a_head_that_models_use_is_not_removed(yard: Yard) -> None:

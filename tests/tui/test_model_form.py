@@ -18,6 +18,7 @@ from tests.cli.program import Terminal
 from tests.tui import demo
 from tests.tui.fake import Yard
 from tests.tui.user import press, rows, screen_text, select, selected, session, settle, toasts, type_text, until
+from tui.drafts import Drafts
 from tui.modals.key_form import KeyForm
 from tui.modals.model_form import ModelForm
 from tui.widgets.fields import Field
@@ -352,6 +353,23 @@ async def test_a_broken_draft_does_no_harm(yard: Yard) -> None:
         (folder / "model-new.json").write_text("[]")
         await press(pilot, "escape", "a")
         assert isinstance(pilot.app.screen, ModelForm)
+
+
+async def test_old_drafts_of_records_that_are_gone_are_cleared_away(yard: Yard) -> None:
+    """Those of records that are there, of new ones, and young ones stay: a deleted record may come back by undo."""
+    folder = yard.settings.data_dir / "drafts"
+    drafts = Drafts(folder)
+    async with session(yard) as pilot:
+        living = (await registry_of(yard).get_model("qwen3-32b")).id
+        stay = {f"model-{living}.json", "model-new.json", "region-gone.json"}
+        for name in ("model-0a0a0a0a0a0a", "head-0a0a0a0a0a0a", *(name.removesuffix(".json") for name in stay)):
+            drafts.write(name, {"name": "x"})
+        (folder / "model-new.4711").write_text("half writ")
+        for path in folder.iterdir():
+            age = 0 if path.name == "region-gone.json" else 91 * 86400
+            os.utime(path, (time.time() - age, time.time() - age))
+        await press(pilot, "a")
+        await until(pilot, lambda: {path.name for path in folder.iterdir()} == stay)
 
 
 async def test_what_was_not_touched_stays_exactly_as_it_was(yard_with_heads: Yard) -> None:

@@ -32,12 +32,14 @@ _LINES = 50  # of one action, below the list
 _LONGEST = 60  # characters of a value
 
 
-async def take_back(app: ModelyardApp, batch: str | None = None, *, redo: bool = False) -> None:
-    """Undo, and say what was taken back; where there is nothing, say that."""
+async def take_back(
+    app: ModelyardApp, batch: str | None = None, *, redo: bool = False, kinds: Sequence[str] = ()
+) -> None:
+    """Undo, and say what was taken back; where there is nothing, say that. `kinds`: the newest change of these."""
     if app.yard is None:
         return
     try:
-        done = await app.yard.registry.undo(batch, redo=redo)
+        done = await app.yard.registry.undo(batch, redo=redo, kinds=kinds)
     except NotFound as error:
         app.toast(error.message, tone="warning")
         return

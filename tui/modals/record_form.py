@@ -18,7 +18,7 @@ from textual.widgets import Button, Input, Select, TextArea
 from core.errors import InvalidInput
 from core.registry.checks import json_text
 from core.registry.forms import FieldSpec, check_field
-from tui.drafts import Drafts
+from tui.drafts import Drafts, forget_gone
 from tui.keys import bindings
 from tui.modals.dialog import Dialog, button
 from tui.show import moment
@@ -150,6 +150,7 @@ class RecordForm(Drafting):
             self.query_one("#form-note", Plain).show(
                 f"Your draft of {moment(draft.at)}, not saved yet. ctrl+n starts afresh."
             )
+        self.modelyard.guard(forget_gone(self._drafts, self.yard.registry), group="old-drafts")
 
     def _fill(self, values: Mapping[str, str | bool]) -> None:
         for field in self.fields:

@@ -23,6 +23,7 @@ from tui.widgets.paged_list import PagedList
 from tui.widgets.plain import Plain, TextField
 
 VIEWS: Mapping[str, type[View]] = {"heads": HeadsView, "regions": RegionsView, "routes": RoutesView}
+KINDS = ("head", "region")  # of the change log
 
 
 class HeadsScreen(ListScreen):
@@ -147,3 +148,21 @@ class HeadsScreen(ListScreen):
         """Remove it, after a question."""
         if await self.view.remove(self.list.selected):
             self.reload_soon()
+
+    async def do_undo(self, *, redo: bool = False) -> None:
+        """Take the newest change of what this screen shows back, at once: it can be done again."""
+        from tui.modals.history import take_back
+
+        await take_back(self.modelyard, redo=redo, kinds=KINDS)
+        self.reload_soon()
+
+    async def do_redo(self) -> None:
+        """Do again what was taken back."""
+        await self.do_undo(redo=True)
+
+    async def do_history(self) -> None:
+        """All changes of records, from which any can be taken back."""
+        from tui.modals.history import HistoryDialog
+
+        await self.app.push_screen_wait(HistoryDialog(self.yard))
+        self.reload_soon()
