@@ -12,12 +12,12 @@ _COPIED = (
     *("provider", "model_id", "task", "context_length", "max_output_tokens", "default_temperature"),
     *("default_top_p", "supports_streaming", "supports_tools", "supports_vision", "endpoint", "api_key_ref", "region"),
 )
-_OF_THE_FILES = frozenset({"model_path", "files", "size"})
+_NOT_COPIED = frozenset({"model_path", "files", "size", "api_key_ref"})  # of the files; the key has a column
 
 
 def personal_values(model: Model) -> dict[str, Any]:
     """The form's values for a copy; name, served name, path and host are the user's to say."""
-    facts = {name: value for name, value in model.extra.items() if name not in _OF_THE_FILES}
+    facts = {name: value for name, value in model.extra.items() if name not in _NOT_COPIED}
     values = {name: getattr(model, name) for name in _COPIED}
     return {**values, "tags": list(model.tags), "flags": dict(model.flags), "extra": facts}
 

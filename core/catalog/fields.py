@@ -37,10 +37,12 @@ class Kind:
 
 
 def matching(pattern: re.Pattern[str], wanted: str) -> Check:
+    """A rule for text of one form, told in words."""
     return lambda value: "" if isinstance(value, str) and pattern.fullmatch(value) else f"Must be {wanted}."
 
 
 def whole_number(value: object) -> str:
+    """Counts and bytes; true is none."""
     fine = isinstance(value, int) and not isinstance(value, bool) and value > 0
     return "" if fine else "Must be a whole number of 1 or more."
 

@@ -104,7 +104,8 @@ def _hide(site: Iterable[Document], *mergings: _Merging) -> list[Problem]:
     problems = []
     for document in site:
         for entry_id, line in document.hide:
-            if not any([merging.hide(entry_id) for merging in mergings]):
+            hidden = [merging.hide(entry_id) for merging in mergings]
+            if not any(hidden):
                 message = f"There is no entry {entry_id} to hide."
                 problems.append(Problem(file=document.file, line=line, field="hide", message=message))
     return problems

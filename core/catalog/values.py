@@ -10,6 +10,7 @@ from core.findings import Finding, Severity
 from core.text import clean_line
 
 BUILTIN = "builtin"
+KEY = "api_key_ref"
 COLUMNS = (
     *("name", "provider", "model_id", "served_name", "task", "context_length", "max_output_tokens"),
     *("default_temperature", "default_top_p", "endpoint", "api_key_ref", "region", "tags", "flags"),
@@ -66,8 +67,12 @@ class Entry:
         return {**columns, **abilities, "tags": self._tags(), "extra": self.facts(), "catalog": self.catalog}
 
     def facts(self) -> dict[str, Any]:
-        """What the catalog knows beyond the record's columns: licence, gating, size, date of the facts."""
+        """What the catalog knows beyond the record's columns: licence, gating, size, date of the facts.
+
+        The key that it names is among them: a user may have put another one on the record.
+        """
         beyond = {k: v for k, v in self.values.items() if k not in COLUMNS and k != "capabilities"}
+        beyond |= {KEY: self.values[KEY]} if self.values.get(KEY) else {}
         date = {"facts_as_of": self.as_of} if self.as_of else {}
         return {"catalog_id": self.id, **beyond, **date}
 
@@ -80,7 +85,7 @@ class Entry:
         """JSON-ready."""
         given = {name: value for name, value in self.columns().items() if name not in {"extra", "catalog"}}
         place = {"catalog": self.catalog, "file": self.file, "line": self.line}
-        return {"id": self.id, **given, **{k: v for k, v in self.facts().items() if k != "catalog_id"}, **place}
+        return {"id": self.id, **given, **{k: v for k, v in self.facts().items() if k not in {"catalog_id", KEY}}, **place}
 
 
 @dataclass(frozen=True, kw_only=True)
