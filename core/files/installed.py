@@ -13,9 +13,14 @@ from typing import Any, Protocol
 
 from core.errors import FileProblem
 from core.events import now
+from core.files.paths import stays_inside
+from core.files.pickles import PickleScan, marked, worst
+from core.text import clean_line
 
 NAME = "installed-models.json"
+FOUND = "found"  # the source of what was carried in or put there by hand
 _VERSION = 1
+_NOT_KEPT = {"more", "store", "problem"}
 LIMIT = 256 << 20  # bytes
 
 
@@ -36,9 +41,11 @@ class _File(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class InstalledModel:
-    """One model: a folder, or a single file. All paths are relative to the models folder.
+    """One model: a folder, or a single file.
 
-    `files` are {"path", "size", "sha256"}.
+    Paths are relative to the models folder, but absolute where `store` names the tool that keeps them elsewhere
+    ("huggingface", "ollama"): those are used in place and never changed. `files` are {"path", "size", "sha256"}, a
+    pickle also has what the scanner saw of it under "pickle". `problem` tells what is missing of a store's model.
     """
 
     path: str
@@ -49,11 +56,31 @@ class InstalledModel:
     installed_at: str = ""
     files: tuple[Mapping[str, Any], ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)  # of newer versions, kept as it is
+    store: str = ""
+    problem: str = ""
 
     @property
     def size(self) -> int:
         """Bytes of all files."""
         return sum(int(file["size"]) for file in self.files)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether somebody else put its files there, and they were only taken up."""
+        return self.source == FOUND
+
+    @property
+    def pickle(self) -> PickleScan | None:
+        """The worst that a scanner saw of its pickles; None without any."""
+        return worst(found for file in self.files if (found := PickleScan.from_dict(file.get("pickle"))))
+
+    @property
+    def warning(self) -> str:
+        """A sentence about its pickles; "" without any."""
+        marks = [(str(file["path"]), PickleScan.from_dict(file.get("pickle"))) for file in self.files]
+        scans = [(path.rpartition("/")[2], one) for path, one in marks if one]
+        name, found = next(((name, one) for name, one in scans if one == self.pickle), ("", None))
+        return f"{clean_line(name)} {found.text}." if found else ""
 
 
 def entry(models: Path, folder: Path, listing: _Listing, files: Iterable[_File]) -> InstalledModel:
@@ -100,13 +127,15 @@ def parse(text: str, path: str) -> list[InstalledModel]:
     """What such a file tells, by path; `path` is the file's own, for messages.
 
     Raises:
-        FileProblem: it is damaged.
+        FileProblem: it is damaged, or names files outside of its folder.
     """
     try:
         content = json.loads(text)
-        return sorted((_parsed(one) for one in content["models"]), key=lambda model: model.path)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        models = sorted((_parsed(one) for one in content["models"]), key=lambda model: model.path)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(path, error) from error
+    _refuse_outside(path, models)
+    return models
 
 
 def _damaged(path: str, error: Exception) -> FileProblem:
@@ -120,7 +149,7 @@ def _damaged(path: str, error: Exception) -> FileProblem:
 def text_of(models: Iterable[InstalledModel]) -> str:
     """The file that tells of these models; `parse` is the inverse."""
     told = [
-        {**model.more, **{name: value for name, value in asdict(model).items() if name != "more"}}
+        {**model.more, **{name: value for name, value in asdict(model).items() if name not in _NOT_KEPT}}
         for model in sorted(models, key=lambda model: model.path)
     ]
     return json.dumps({"version": _VERSION, "models": told}, indent=1, ensure_ascii=False) + "\n"
@@ -135,9 +164,13 @@ def merged(before: InstalledModel | None, model: InstalledModel) -> InstalledMod
 def record(folder: Path, model: InstalledModel) -> InstalledModel:
     """Add or replace the entry of one path; files that other entries of that path named stay named.
 
+    Pickles are scanned and marked. Blocks.
+
     Raises:
-        FileProblem: the file is damaged.
+        FileProblem: the file is damaged, or a path leads out of the folder.
     """
+    model = replace(model, files=marked(folder, model.files))
+    _refuse_outside(str(folder / NAME), [model])
     with _changing(folder) as models:
         models[model.path] = merged(models.get(model.path), model)
         return models[model.path]
@@ -147,6 +180,17 @@ def forget(folder: Path, path: str) -> None:
     """Leave an entry out; files are not looked at."""
     with _changing(folder) as models:
         models.pop(path, None)
+
+
+def _refuse_outside(path: str, models: Iterable[InstalledModel]) -> None:
+    """A folder that was carried here may tell anything: none of its paths is followed out of it."""
+    named = (str(one) for model in models for one in (model.path, *(file["path"] for file in model.files)))
+    if (outside := next((one for one in named if not stays_inside(one)), None)) is not None:
+        raise FileProblem(
+            f"{path} names a file outside of its folder: {clean_line(outside)[:80]}",
+            cause="It is damaged, or was made to reach other files.",
+            remedy="Move it away; modelyard files adopt makes a new one from the files that lie there.",
+        )
 
 
 @contextmanager
@@ -175,5 +219,5 @@ def _write(path: Path, text: str) -> None:
 def _parsed(values: Mapping[str, Any]) -> InstalledModel:
     texts = ("path", "title", "source", "revision", "licence", "installed_at")
     files = tuple({**file, "path": str(file["path"]), "size": int(file["size"])} for file in values.get("files", ()))
-    more = {name: value for name, value in values.items() if name not in {*texts, "files"}}
+    more = {name: value for name, value in values.items() if name not in {*texts, "files", *_NOT_KEPT}}
     return InstalledModel(**{name: str(values[name]) for name in texts if name in values}, files=files, more=more)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from core.errors import FileProblem
 from core.files import installed
 from core.files.installed import InstalledModel
+from core.files.paths import stays_inside
 from tests.cli.program import done, modelyard
 
 CONTENT = bytes(range(256)) * 4096
@@ -109,7 +110,17 @@ def test_the_models_folder_of_this_machine_is_kept(short_folder: Path) -> None:
     assert modelyard("files", "base-dir", "relative").code == 2
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"models": 3}', '{"models": [{"title": "x"}]}'])
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../b", "a\\b", "", "a\x1bb"])
+def test_a_folder_that_names_files_outside_of_it_is_refused(tmp_path: Path, path: str) -> None:
+    """A folder that was carried here may tell anything."""
+    told = {"models": [{"path": "x", "title": "x", "files": [{"path": path, "size": 1, "sha256": ""}]}]}
+    (tmp_path / installed.NAME).write_text(json.dumps(told))
+    with pytest.raises(FileProblem, match="outside") as raised:
+        installed.read(tmp_path)
+    assert "\x1b" not in raised.value.message
+
+
+@pytest.mark.parametrize("content", ["", "{", "[" * 50_000, "[]", '{"models": 3}', '{"models": [{"title": "x"}]}'])
 def test_a_damaged_file_is_never_written_over(tmp_path: Path, content: str) -> None:
     (tmp_path / installed.NAME).write_text(content)
     with pytest.raises(FileProblem):
@@ -119,7 +130,7 @@ def test_a_damaged_file_is_never_written_over(tmp_path: Path, content: str) -> N
     assert (tmp_path / installed.NAME).read_text() == content
 
 
-_names = st.text(min_size=1, max_size=20).filter(lambda text: "\x00" not in text)
+_names = st.text(min_size=1, max_size=20).filter(stays_inside)
 
 
 @given(st.dictionaries(_names, st.tuples(_names, st.integers(0, 2**50)), max_size=5))
