@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from core.settings import Settings
 
+_YIELD_S = 0.001  # what reads and writes in threads gives way to the screens so soon, not after Python's 0.005
+
 
 def main() -> None:
     """Run, and leave with the exit code; until the core is open, looking for garbage would only slow the imports."""
@@ -42,6 +44,7 @@ def _open() -> int:
 def _screens(settings: Settings, chat_with: str | None) -> int:
     from tui.app import run_screens
 
+    sys.setswitchinterval(_YIELD_S)
     if not sys.stderr.isatty():
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # where Textual draws: `2>file` takes messages alone
     return run_screens(settings, chat_with=chat_with)

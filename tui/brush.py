@@ -36,7 +36,7 @@ class Brush:
 
     def write(self, x: int, y: int, cells: Sequence[Cell]) -> None:
         """Cells of one row from a column on; `cells` that hold odd ones are written from left to right."""
-        spans = self._fixed if any(map(is_odd, cells)) else self._spans
+        spans = self._fixed if holds_odd(cells) else self._spans
         for start, end, erasable in _parts(cells) if self._erases else ((0, len(cells), False),):
             if erasable:
                 spans.append(Span(x + start, y, cells[start][1], f"\x1b[{end - start}X", 0, blank=True))
@@ -52,6 +52,15 @@ class Brush:
 def is_odd(cell: Cell) -> bool:
     """Terminals disagree about the width of emoji and of what is put together: such rows are written whole."""
     return len(cell[0]) > 1 or cell[0] > _BASIC
+
+
+def holds_odd(cells: Sequence[Cell]) -> bool:
+    """Whether any cell is odd; asked of every row that changed."""
+    glyphs = [glyph for glyph, _ in cells]
+    text = "".join(glyphs)
+    if len(text) == len(glyphs) and all(glyphs):
+        return max(text, default="") > _BASIC
+    return any(map(is_odd, cells))
 
 
 def _parts(cells: Sequence[Cell]) -> Iterator[tuple[int, int, bool]]:

@@ -16,14 +16,16 @@ from rich.color import ColorSystem
 from rich.segment import Segment
 from textual._compositor import ChopsUpdate, LayoutUpdate
 
-from tui.brush import Brush, is_odd
+from tui.brush import Brush, holds_odd
 from tui.looks import PLAIN, Cell, Look, look_of
 
 Update = LayoutUpdate | ChopsUpdate
 _UNKNOWN: Cell = ("\0", PLAIN)  # no text becomes this one
 
 _LEAP = 4  # to step over so many cells costs as much as to write them again
-_ONE_CELL = frozenset(map(chr, chain(range(0x20, 0x7F), range(0xA1, 0xAD), range(0xAE, 0x300), range(0x2500, 0x25FD))))
+_ONE_CELL = frozenset(
+    chain(map(chr, chain(range(0x20, 0x7F), range(0xA1, 0xAD), range(0xAE, 0x300), range(0x2500, 0x25FD))), "…•✓")
+)
 _JOINERS = frozenset("\u200c\u200d")
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -134,7 +136,7 @@ def _place(row: list[Cell], x: int, cells: Sequence[Cell]) -> None:
 
 def _runs(shown: Sequence[Cell], wanted: Sequence[Cell]) -> Iterator[tuple[int, int]]:
     """The stretches [start, end) to write; one may go on over a few cells that the pen could write as well."""
-    whole = any(map(is_odd, shown)) or any(map(is_odd, wanted))
+    whole = holds_odd(shown) or holds_odd(wanted)
     start = end = -1
     for x, (old, new) in enumerate(zip(shown, wanted, strict=True)):
         if new is _UNKNOWN or (old == new and not whole):

@@ -49,6 +49,10 @@ class ModelLists(Store):
 
     async def _listed(self, work: Callable[[Session], T]) -> T:
         """Read with an index that knows every model, also those that another program wrote."""
-        if await self._db.read(is_behind):
+
+        def asked(session: Session) -> tuple[T] | None:
+            return None if is_behind(session) else (work(session),)
+
+        while (answer := await self._db.read(asked)) is None:
             await self._db.write(bring_up_to_date)
-        return await self._db.read(work)
+        return answer[0]

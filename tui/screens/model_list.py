@@ -116,10 +116,16 @@ class ModelList(PagedList[ModelRow]):
         self.counted = len(rows) < PAGE
         at_least = max(len(rows), 0 if self.counted else self.count)
         self._take({0: rows}, at_least, self._find({0: rows}, wanted) or 0)
+        await self._until_drawn()
         counts = await self._registry.count_models(query)
         self.total, self.counted = counts.total, True
         if counts.shown != self.count:
             self._take(dict(self._pages), counts.shown, self.cursor)
+
+    async def _until_drawn(self) -> None:
+        drawn = asyncio.Event()
+        if self.call_after_refresh(drawn.set):
+            await drawn.wait()
 
     async def _place(self, query: ModelQuery, wanted: str | None) -> int | None:
         return await self._registry.place_of_model(query, wanted) if wanted else None

@@ -36,7 +36,7 @@ from tui.screens.model_list import ModelList
 from tui.widgets.paged_list import PagedList
 from tui.widgets.plain import TextField
 
-_CARD_AFTER_S = 0.03
+_CARD_AFTER_S = 0.06
 _LOADING = "Opening the registry…"
 
 

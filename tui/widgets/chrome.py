@@ -103,9 +103,13 @@ class KeyBar(Widget):
         shown = key.shown(getattr(self.app, "keymap", None)).split(" ")[0]
         disabled = bool(self._why_not(key))
         key_style, label_style = ("$quiet", "$faint") if disabled else ("bold $text-primary", "$foreground")
-        part = Content.assemble((shown, key_style), (f" {key.label}", label_style))
+        part = Content.assemble((shown, key_style), (f" {self._label(key)}", label_style))
         scope = "app" if key.id.startswith("app.") else "screen"
         return part.stylize(Style.from_meta({"does": f"{scope}.{key.action}"}))
+
+    def _label(self, key: Key) -> str:
+        label_of: Callable[[Key], str] | None = getattr(self.screen, "label_of", None)
+        return key.label if label_of is None else label_of(key)
 
     async def on_click(self, event: events.Click) -> None:
         """A click on a label is its key."""

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual.binding import BindingType
 from textual.content import Content
 from textual.geometry import Region, Size
@@ -20,20 +18,17 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from core.errors import ModelyardError
-from core.text import clean_line
 from tui.keys import bindings
-from tui.widgets.columns import GAP, Cell, Column, fit, widths
+from tui.widgets.columns import Cell, Column
+from tui.widgets.line_painter import TONES, LinePainter, RowLook
 
 if TYPE_CHECKING:
     from textual import events
 
 RowT = TypeVar("RowT")
-PAGE = 100
-_KEPT_PAGES = 12
+PAGE = 50
+_KEPT_PAGES = 24
 _LOOK_AROUND = 3  # pages on each side of the cursor where a selected row that moved is looked for
-_TONES = ("dim", "good", "busy", "warn", "bad", "strong")
-_CURSOR = "▌"
-_MARK = "✓"
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
         "list--header",
         "list--cursor",
         "list--cursor-blurred",
-        *(f"list--{tone}" for tone in _TONES),
+        *(f"list--{tone}" for tone in TONES),
     }
 
     class Selected(Message):
@@ -75,7 +70,9 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
         self._version = 0
         self._pages: OrderedDict[int, Sequence[RowT]] = OrderedDict()
         self._asked: set[int] = set()
-        self._drawn: dict[int, tuple[object, ...]] = {}
+        self._painter = LinePainter(self, self.COLUMNS)
+        self._drawn: dict[int, tuple[object, ...]] = {}  # by line, what it shows
+        self._looks: dict[int, tuple[object, ...]] = {}  # by line, what it is to show
         self._said: tuple[str, str] = ("", "")
         self._announced: tuple[object, ...] = ()
 
@@ -185,7 +182,8 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
         while len(self._pages) > _KEPT_PAGES:
             self._pages.popitem(last=False)
         self.redraw()
-        self._announce()
+        if page == self.cursor // PAGE:
+            self._announce()
 
     def _announce(self) -> None:
         row = self.selected
@@ -207,35 +205,38 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
 
     def redraw(self) -> None:
         """Draw again the lines in view whose text is not what was drawn."""
+        self._looks.clear()
         for y in range(self.size.height):
-            if self._drawn.get(y) != self._look(y):
+            look = self._look(y)
+            if self._drawn.get(y) != look:
+                self._looks[y] = look
                 self.refresh(Region(0, y, self.size.width, 1))
 
     def _look(self, y: int) -> tuple[object, ...]:
-        index = self.scroll_offset.y + y - 1
-        if y == 0 or index >= self.count:
-            return (y == 0, self.count == 0, self._said, self.sorted_by, self.size.width)
+        index, width = self.scroll_offset.y + y - 1, self.size.width
+        if y == 0:
+            return (self.sorted_by, width)
+        if index >= self.count:
+            return ("" if self.count else self._said, width)
         row = self.row_at(index)
-        cells = () if row is None else (self.row_id(row) in self.marked, self.cells(row))
-        return (index == self.cursor, self.has_focus, cells, self.size.width)
+        marked, cells = (False, None) if row is None else (self.row_id(row) in self.marked, self.cells(row))
+        return RowLook(index == self.cursor, self.has_focus, marked, cells, width)
 
     def render_line(self, y: int) -> Strip:
-        """Header first, then rows; what stands for a page on its way is an ellipsis."""
-        self._drawn[y] = self._look(y)
-        index = self.scroll_offset.y + y - 1
+        """Header first, then rows; a page that isn't here is asked for."""
+        look = self._drawn[y] = self._looks.pop(y, ()) or self._look(y)
+        if isinstance(look, RowLook):
+            self._use_page((self.scroll_offset.y + y - 1) // PAGE)
+            return self._painter.row(look)
         if y == 0:
-            return self._header()
-        if not self.count:
-            return self._message(y)
-        if index >= self.count:
-            return Strip.blank(self.size.width, self.rich_style)
-        return self._row(index)
+            return self._painter.header([self._title(column) for column in self.COLUMNS], self.size.width)
+        return self._painter.blank(self.size.width) if self.count else self._message(y)
 
-    def _header(self) -> Strip:
-        style = self.rich_style + self.get_component_rich_style("list--header", partial=True)
-        room = widths(self.COLUMNS, self.size.width - 2)
-        texts = [fit(self._title(c), w, right=c.right) for c, w in zip(self.COLUMNS, room, strict=True) if w]
-        return self._strip([Segment("  " + (" " * GAP).join(texts), style)], style)
+    def _use_page(self, page: int) -> None:
+        if page in self._pages:
+            self._pages.move_to_end(page)
+        else:
+            self._want(page)
 
     def _title(self, column: Column) -> str:
         title, reverse = self.sorted_by
@@ -245,46 +246,24 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
         text, tone = self._said
         lines = [part for whole in text.split("\n") for part in Content(whole).wrap(max(10, self.size.width - 4))]
         if not 0 <= y - 2 < len(lines):
-            return Strip.blank(self.size.width, self.rich_style)
-        shown = lines[y - 2].plain
-        return self._strip([Segment("  " + clean_line(shown), self._tone(tone))], self.rich_style)
+            return self._painter.blank(self.size.width)
+        return self._painter.text(lines[y - 2].plain, self.size.width, tone)
 
-    def _row(self, index: int) -> Strip:
-        row = self.row_at(index)
-        base = self._row_style(index)
-        mark = _CURSOR if index == self.cursor else " "
-        check = _MARK if row is not None and self.row_id(row) in self.marked else " "
-        segments = [Segment(mark + check, base + self._tone("strong") if mark + check != "  " else base)]
-        if row is None:
-            self._want(index // PAGE)
-            return self._strip([*segments, Segment("…", base)], base)
-        self._pages.move_to_end(index // PAGE)
-        room = widths(self.COLUMNS, self.size.width - 2)
-        for column, width, cell in zip(self.COLUMNS, room, self.cells(row), strict=True):
-            if width:
-                text = fit(clean_line(cell.within(width)), width, right=column.right)
-                segments += [Segment(text, self._tone(cell.tone, base)), Segment(" " * GAP, base)]
-        return self._strip(segments, base)
-
-    def _row_style(self, index: int) -> Style:
-        if index != self.cursor:
-            return self.rich_style
-        name = "list--cursor" if self.has_focus else "list--cursor-blurred"
-        return self.rich_style + self.get_component_rich_style(name, partial=True)
-
-    def _tone(self, tone: str, base: Style | None = None) -> Style:
-        base = base or self.rich_style
-        return base + self.get_component_rich_style(f"list--{tone}", partial=True) if tone else base
-
-    def _strip(self, segments: list[Segment], style: Style) -> Strip:
-        return Strip(segments).adjust_cell_length(self.size.width, style)
+    def notify_style_update(self) -> None:
+        """Another theme, or a class that came or went."""
+        super().notify_style_update()
+        self._painter.forget()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
+        self._forget_drawn()
+
+    def _forget_drawn(self) -> None:
         self._drawn.clear()
+        self._looks.clear()
 
     def on_resize(self) -> None:
-        self._drawn.clear()
+        self._forget_drawn()
         self._resize()
         self._scroll_to_cursor()
 
@@ -300,10 +279,19 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
         """Put the cursor on a row, and bring it into view."""
         index = max(0, min(index, self.count - 1))
         if index != self.cursor:
+            step = index - self.cursor
             self.cursor = index
             self._scroll_to_cursor()
             self.redraw()
             self._announce()
+            self._look_ahead(step)
+
+    def _look_ahead(self, step: int) -> None:
+        """Have the rows at hand that the next such step goes to."""
+        ahead = self.cursor + (self.size.height if step > 0 else -self.size.height)
+        page = max(0, min(ahead, self.count - 1)) // PAGE
+        if page not in self._pages:
+            self._want(page)
 
     def _scroll_to_cursor(self) -> None:
         top, rows = self.scroll_offset.y, max(1, self.size.height - 1)
