@@ -74,6 +74,34 @@ def _files(value: object) -> str:
 
 check_id = matching(_ID, "lower-case letters, digits, dots and dashes, such as family/name")
 check_date = matching(_DATE, "a date, such as 2026-11-21 or 2026-11")
+_MOST_PATTERNS, _LONGEST_PATTERN = 64, 240
+
+
+def harmless(text: str) -> str:
+    """That it has nothing in it that a terminal would obey."""
+    return "" if clean_line(text) == text else "Must not contain control characters."
+
+
+def plain_text(value: object) -> str:
+    """A line with something in it."""
+    return check_text(value) or harmless(str(value)) or ("" if str(value).strip() else "Must not be empty.")
+
+
+def patterns(value: object) -> str:
+    """Names of files or patterns for them, which a source may be asked for."""
+    if not isinstance(value, list) or not value or len(value) > _MOST_PATTERNS:
+        return f"Must be a list of 1 to {_MOST_PATTERNS} names or patterns, such as '*.safetensors'."
+    return next((problem for item in value if (problem := _pattern(item))), "")
+
+
+def _pattern(value: object) -> str:
+    if problem := plain_text(value):
+        return problem
+    text = str(value)
+    leads_out = text.startswith("/") or "\\" in text or ".." in text.split("/")
+    return "Each must mean files inside the model's folder." if leads_out or len(text) > _LONGEST_PATTERN else ""
+
+
 _OWN: Mapping[str, Check] = {
     "capabilities": _capabilities,
     "family": check_text,
@@ -89,6 +117,7 @@ _OWN: Mapping[str, Check] = {
     "notes": check_text,
     "size": whole_number,  # bytes of all files, for the download manager
     "files": _files,
+    "patterns": patterns,
 }
 _ELSEWHERE = {
     "license": "It is spelled licence here.",
@@ -104,11 +133,6 @@ _ELSEWHERE = {
 def _column(name: str, value: Any) -> str:  # noqa: ANN401 - any value of YAML
     problem = check_field(MODEL_FIELDS[name], value)
     return problem if problem or not isinstance(value, str) else harmless(value)
-
-
-def harmless(text: str) -> str:
-    """That it has nothing in it that a terminal would obey."""
-    return "" if clean_line(text) == text else "Must not contain control characters."
 
 
 MODELS = Kind(

@@ -1,4 +1,4 @@
-"""YAML read with its line numbers, so that what is wrong can be named by file, line and field.
+"""YAML and TOML read with line numbers, so that what is wrong can be named by file, line and field.
 
 JSON is YAML, too. Files come from administrators: size, depth and references are limited, and nothing is built
 from them but plain values.
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from yaml import Node
 
 LARGEST = 4 << 20  # bytes
-_MOST_VALUES = 100_000
-_DEEPEST = 20
+MOST_VALUES = 100_000
+DEEPEST = 20
 _TEXT = "tag:yaml.org,2002:str"
-SUFFIXES = (".yaml", ".yml", ".json")
+SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Marked:
 
 
 class Unreadable(Exception):
-    """The file is no YAML that a catalog may be."""
+    """The file is nothing that a catalog may be."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.text)
@@ -52,33 +52,44 @@ def read_marked(content: bytes, file: str, *, trusted: bool = False) -> Marked:
     Raises:
         Unreadable: with the place, where one can be told.
     """
-    import yaml
-
-    if PurePath(file).suffix.lower() not in SUFFIXES:
+    suffix = PurePath(file).suffix.lower()
+    if suffix not in SUFFIXES:
         raise Unreadable(Problem(file=file, message=f"Must end in {', '.join(SUFFIXES)}."))
     if len(content) > LARGEST:
         raise Unreadable(Problem(file=file, message=f"Must be at most {LARGEST:,} bytes."))
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if trusted else yaml.SafeLoader
     try:
-        node = yaml.compose(content.decode("utf-8"), Loader=loader)
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise Unreadable(Problem(file=file, line=line, message="Must be UTF-8.")) from error
+    if suffix == ".toml":
+        from core.catalog.toml_reader import read_toml
+
+        return read_toml(text, file)
+    return _read_yaml(text, file, trusted=trusted)
+
+
+def _read_yaml(text: str, file: str, *, trusted: bool) -> Marked:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if trusted else yaml.SafeLoader
+    try:
+        node = yaml.compose(text, Loader=loader)
     except yaml.YAMLError as error:
-        raise Unreadable(_told(error, content, file)) from error
+        raise Unreadable(_told(error, text, file)) from error
     except RecursionError as error:
         raise Unreadable(Problem(file=file, message="Is nested too deeply.")) from error
     return _Walk(file).marked(node, 0) if node is not None else Marked(None, 1)
 
 
-def _told(error: Exception, content: bytes, file: str) -> Problem:
+def _told(error: Exception, text: str, file: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
     reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     if mark is not None:
         line = mark.line + 1
     else:
         position = getattr(error, "position", 0)
-        line = content.decode("utf-8", "replace").count("\n", 0, position) + 1
+        line = text.count("\n", 0, position) + 1
     return Problem(file=file, line=line, message=f"Is not YAML: {reason}.")
 
 
@@ -89,7 +100,7 @@ class _Walk:
         from yaml.constructor import SafeConstructor
 
         self._file = file
-        self._left = _MOST_VALUES
+        self._left = MOST_VALUES
         self._constructor = SafeConstructor()
 
     def marked(self, node: Node, depth: int) -> Marked:
@@ -97,7 +108,7 @@ class _Walk:
 
         line = node.start_mark.line + 1
         self._left -= 1
-        if self._left < 0 or depth > _DEEPEST:
+        if self._left < 0 or depth > DEEPEST:
             raise self._fault(line, "Holds too many values, or they are nested too deeply.")
         if isinstance(node, yaml.MappingNode):
             return Marked(self._mapping(node, depth), line)

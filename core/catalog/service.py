@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from core.catalog.copying import personal_values
 from core.catalog.load import Files, check_file, load
 from core.catalog.values import Problem
-from core.catalog.weights import PREFIX, find, weights_of
-from core.errors import NotFound
+from core.catalog.weights import find, weights_of
 
 if TYPE_CHECKING:
     from core.catalog.values import Catalog, Entry
@@ -60,15 +59,12 @@ class CatalogService:
         return weights_of(await self.load())
 
     async def weights_called(self, text: str) -> Weights | None:
-        """The offer that a source's text names: an id, or `catalog:` and an id.
+        """The offer that a source's text names by its id, with or without `catalog:`; None for another kind of text.
 
         Raises:
-            NotFound: `catalog:` is followed by no id of the catalog.
+            NotFound: it can only be an id, and there is none such.
         """
-        found = find(await self.weights(), text)
-        if found is None and text.startswith(PREFIX):
-            raise NotFound(f"The catalog offers no {text!r}.", remedy="modelyard download catalog shows its ids.")
-        return found
+        return find(await self.weights(), text)
 
     async def check(self, path: Path) -> Catalog:
         """What one file or folder would add or change, and what is wrong with it."""

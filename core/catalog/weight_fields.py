@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
-from core.catalog.fields import Check, Kind, harmless, matching, whole_number
+from core.catalog.fields import Check, Kind, harmless, matching, patterns, plain_text, whole_number
 from core.registry.checks import check_text, check_url
 
 TYPES: Final = ("text", "vision", "embedding", "reranker", "image", "video", "audio", "adapter", "vae", "encoder")
 GATES: Final = ("auto", "manual")
-_MOST_PATTERNS, _LONGEST_PATTERN = 64, 240
-_FAMILY = re.compile(r"[a-z0-9][a-z0-9 ._-]{0,39}")
+_FAMILY = re.compile(r"[a-z0-9][a-z0-9 ._-]{0,39}", re.IGNORECASE | re.ASCII)
 _HUB = re.compile(r"hf:[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]{1,100})?", re.ASCII)
 _SIZE = re.compile(r"(\d{1,7}(?:\.\d{1,3})?) ?([KMGT])B")
 _COUNT = re.compile(r"\d+(\.\d+)?[KMBT]")
@@ -35,12 +34,8 @@ def _line(value: object) -> str:
     return check_text(value) or harmless(str(value))
 
 
-def _named(value: object) -> str:
-    return _line(value) or ("" if str(value).strip() else "Must not be empty.")
-
-
 def _source(value: object) -> str:
-    if problem := _named(value):
+    if problem := plain_text(value):
         return problem
     text = str(value)
     if text.startswith("hf:"):
@@ -60,31 +55,15 @@ def _one_of(*words: str) -> Check:
     return lambda value: "" if value in words else f"Must be one of {', '.join(words)}."
 
 
-def _patterns(value: object) -> str:
-    if not isinstance(value, list) or not value or len(value) > _MOST_PATTERNS:
-        return f"Must be a list of 1 to {_MOST_PATTERNS} names or patterns, such as '*.safetensors'."
-    return next((problem for item in value if (problem := _pattern(item))), "")
-
-
-def _pattern(value: object) -> str:
-    if problem := _named(value):
-        return problem
-    text = str(value)
-    leads_out = text.startswith("/") or "\\" in text or ".." in text.split("/")
-    if leads_out or len(text) > _LONGEST_PATTERN:
-        return "Each must mean files inside the model's folder."
-    return ""
-
-
 WEIGHTS = Kind(
     name="weights",
     checks={
-        "name": _named,
-        "family": matching(_FAMILY, "one lower-case word or two, such as flux"),
+        "name": plain_text,
+        "family": matching(_FAMILY, "a word or two, such as flux"),
         "type": _one_of(*TYPES),
         "source": _source,
-        "patterns": _patterns,
-        "files": _patterns,
+        "patterns": patterns,
+        "files": patterns,
         "size": _size,
         "gated": _gated,
         "licence": _line,

@@ -5,17 +5,21 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from core.catalog.weight_fields import size_of
+from core.errors import NotFound
 from core.registry.naming import is_hugging_face_id
 from core.registry.values import DEPLOYABLE
+from core.text import clean_line
 
 if TYPE_CHECKING:
     from core.catalog.values import Catalog, Entry
 
 PREFIX = "catalog:"
+_OTHER = ("/", ".", "~")  # paths
 _TASKS = {"embed": "embedding", "rerank": "reranker", "classify": "text"}
 
 
@@ -74,10 +78,24 @@ def weights_of(found: Catalog) -> tuple[Weights, ...]:
     return (*named, *(one for one in rest if one is not None and not {one.source, one.id} & covered))
 
 
-def find(weights: Iterable[Weights], ref: str) -> Weights | None:
-    """By id, with or without `catalog:` before it."""
-    wanted = ref.removeprefix(PREFIX).casefold()
-    return next((one for one in weights if one.id == wanted), None)
+def find(weights: Iterable[Weights], text: str) -> Weights | None:
+    """The offer that a source's text names by its id, with or without `catalog:`; None for another kind of text.
+
+    Raises:
+        NotFound: it can only be an id, and there is none such.
+    """
+    if text.startswith(_OTHER) or (":" in text and not text.startswith(PREFIX)):
+        return None
+    wanted = text.removeprefix(PREFIX).casefold()
+    known = {one.id: one for one in weights}
+    if wanted in known:
+        return known[wanted]
+    close = get_close_matches(wanted, known, n=3)
+    meant = f"Did you mean {' or '.join(close)}? " if close else ""
+    raise NotFound(
+        f"The catalog offers no {clean_line(wanted)[:100]!r}.",
+        remedy=f"{meant}modelyard download catalog shows its ids; repositories begin with hf:, paths with ./ or /.",
+    )
 
 
 def installed_as(weights: Weights, installed: Iterable[_I]) -> _I | None:
@@ -101,10 +119,11 @@ def _means(pattern: str, path: str) -> bool:
 def _weights(entry: Entry) -> Weights:
     values = entry.values
     files = tuple(values.get("files", ()))
-    texts = ("name", "family", "type", "source", "licence", "parameters", "quantization", "notes")
+    texts = ("name", "type", "source", "licence", "parameters", "quantization", "notes")
     return Weights(
         id=entry.id,
         **{name: values[name] for name in texts if name in values},
+        family=str(values["family"]).lower(),
         patterns=tuple(values.get("patterns", ())) or tuple(map(glob.escape, files)),
         size=size_of(values.get("size")),
         gated=_gate(values.get("gated", "")),
@@ -134,7 +153,7 @@ def _of_model(entry: Entry) -> Weights | None:
         family=str(values.get("family", "other")).lower(),
         type=_type(values),
         source=f"hf:{repository}",
-        patterns=tuple(map(glob.escape, names)),
+        patterns=tuple(values.get("patterns", ())) or tuple(map(glob.escape, names)),
         size=values.get("size") or (sum(sizes) if files and None not in sizes else None),
         gated=_gate(values.get("gated", "")),
         licence=str(values.get("licence", "")),

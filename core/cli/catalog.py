@@ -27,8 +27,8 @@ _WRONG = 1
 async def list_catalog(yard: Modelyard, *, out: Output, search: str, provider: str | None, task: str | None) -> None:
     """List the global models: the built-in catalog with the site's laid over it.
 
-    The site's is /etc/modelyard/catalog.yaml and catalog.d/*.yaml there, or the file or folder that
-    MODELYARD_CATALOG or catalog in config.toml names; "none" means no global models at all.
+    The site's is /etc/modelyard/catalog.yaml (or .toml, .json) and the files in catalog.d there, or the file or
+    folder that MODELYARD_CATALOG or catalog in config.toml names; "none" means no global models at all.
     """
     found = await yard.catalog.load()
     entries = [entry for entry in found.entries if _matches(entry, search, provider, task)]
@@ -72,7 +72,8 @@ async def check(yard: Modelyard, *, out: Output, file: Path | None) -> int:
 def _verdict(found: Catalog) -> str:
     faults = f"{len(found.problems)} {'thing is' if len(found.problems) == 1 else 'things are'} wrong"
     state = faults if found.problems else "Nothing is wrong"
-    return f"{state}; {len(found.entries):,} models hold."
+    weights = f" and {len(found.weights):,} weights" if found.weights else ""
+    return f"{state}; {len(found.entries):,} models{weights} hold."
 
 
 def _matches(entry: Entry, search: str, provider: str | None, task: str | None) -> bool:

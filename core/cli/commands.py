@@ -44,6 +44,7 @@ TREE: dict[str, Entry] = {
     "download": (
         "Model files from elsewhere; a worker fetches them and outlives the terminal",
         {
+            "catalog": ("List what can be fetched by its id", "core.cli.download_catalog:catalog"),
             "look": ("Show what a source offers: files, sizes, licence", "core.cli.download_access:look"),
             "start": ("Download a file, a repository or a folder", "core.cli.downloads:start"),
             "list": ("List downloads", "core.cli.downloads:list_downloads"),

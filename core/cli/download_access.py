@@ -51,6 +51,9 @@ async def looked(yard: Modelyard, out: Output, source: str, patterns: tuple[str,
     from core.cli.hidden import ask_hidden
     from core.errors import DownloadDenied
 
+    offer = await yard.catalog.weights_called(source)
+    if offer is not None:
+        source, patterns = offer.source, patterns or offer.patterns
     may_ask = not out.json and not token and ask.can_ask()
     for _ in range(_TIMES):
         try:
