@@ -85,7 +85,12 @@ class Entry:
         """JSON-ready."""
         given = {name: value for name, value in self.columns().items() if name not in {"extra", "catalog"}}
         place = {"catalog": self.catalog, "file": self.file, "line": self.line}
-        return {"id": self.id, **given, **{k: v for k, v in self.facts().items() if k not in {"catalog_id", KEY}}, **place}
+        return {
+            "id": self.id,
+            **given,
+            **{k: v for k, v in self.facts().items() if k not in {"catalog_id", KEY}},
+            **place,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,10 @@ async def add(yard: Modelyard, *, out: Output, name: str, source: str | None, **
 @click.argument("model")
 @model_options()
 async def edit(yard: Modelyard, *, out: Output, model: str, **options: object) -> None:
-    """Change the fields that are given; the others stay."""
+    """Change the fields that are given; the others stay.
+
+    Of a global model only --key: a key of your own in place of its provider's; --key "" takes it off again.
+    """
     known = await yard.registry.get_model(model)
     changed = await yard.registry.edit_model(known.id, field_values(options, host=known.host))
     _show(out, changed, await _server_of(yard, changed), said=f"Changed {changed.name}.")

@@ -26,6 +26,7 @@ def actions(model: Model, server: Server | None, *, user_id: str) -> list[Action
         Action(name="logs", why_not="" if server else "It was never deployed."),
         *([Action(name="mine")] if model.is_global else []),
         Action(name="edit", why_not=not_mine),
+        Action(name="key", why_not="" if model.is_global else not_mine),
         Action(name="delete", why_not=not_mine),
         Action(name="archive", why_not=not_mine),
     ]

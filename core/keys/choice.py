@@ -17,8 +17,13 @@ def key_name(model: Model) -> str:
     The provider's global key goes to the provider only: a personal model with an endpoint elsewhere gets none
     unless it names one.
     """
-    if model.api_key_ref:
-        return model.api_key_ref
+    return model.api_key_ref or own_key(model)
+
+
+def own_key(model: Model) -> str:
+    """The key that a model without a choice of the user's is asked with: its catalog's, else its provider's."""
+    if model.catalog_key:
+        return model.catalog_key
     home = _HOMES.get(model.provider, "")
     return model.provider if home and (model.is_global or _is_at(model.endpoint, home)) else ""
 

@@ -53,6 +53,8 @@ def _put_one(session: Session, model: Model | None, model_id: str, columns: Mapp
         session.add(Model(id=model_id, user_id=None, is_global=True, **columns))
         return
     wanted = {**{name: _default(name) for name in _NULLED - columns.keys()}, **columns, "archived_at": None}
+    if own := _own_key(model, wanted):
+        wanted["api_key_ref"] = own
     changed = {name: value for name, value in wanted.items() if getattr(model, name) != value}
     for name, value in changed.items():
         setattr(model, name, value)
@@ -66,6 +68,15 @@ _NULLED = frozenset(
         *("endpoint", "api_key_ref", "region", "flags"),
     }
 )
+
+
+def _own_key(model: Model, wanted: Mapping[str, Any]) -> str:
+    """The key that the user put on the model (P7), while the model is still asked at the same place; "" for none."""
+    own = model.api_key_ref != model.catalog_key
+    return model.api_key_ref if own and all(getattr(model, name) == wanted[name] for name in _PLACE) else ""
+
+
+_PLACE = ("provider", "endpoint")
 
 
 def _default(name: str) -> object:

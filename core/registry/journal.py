@@ -69,14 +69,19 @@ def keep_journal(session: Session, entry: Entry) -> None:
 
 
 def _lines(session: Session, entry: Entry) -> Iterator[Change]:
-    for record in _logged(session.new):
+    for record in _owned(session.new):
         yield entry.line(record, "added", None, snapshot(record))
     for record in _logged(session.dirty):
         before, after = _changed(record)
         if after.keys() - _NOT_LOGGED:
             yield entry.line(record, _action(after), before, after)
-    for record in _logged(session.deleted):
+    for record in _owned(session.deleted):
         yield entry.line(record, "deleted", snapshot(record), None)
+
+
+def _owned(records: Iterable[Any]) -> list[Any]:
+    """Without the global ones, which come and go with the catalog; only what a user changes of them is logged."""
+    return [record for record in _logged(records) if not getattr(record, "is_global", False)]
 
 
 def _logged(records: Iterable[Any]) -> list[Any]:
@@ -84,8 +89,8 @@ def _logged(records: Iterable[Any]) -> list[Any]:
 
 
 def _is_logged(record: object) -> bool:
-    """Records of users; what a catalog lays down or the program brings along is nobody's change."""
-    return type(record) in _NAMES and not getattr(record, "is_global", False) and not getattr(record, "builtin", False)
+    """Records that users change; what the program brings along is nobody's change."""
+    return type(record) in _NAMES and not getattr(record, "builtin", False)
 
 
 def _action(after: Mapping[str, Json]) -> str:

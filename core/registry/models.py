@@ -21,6 +21,7 @@ from core.registry.values import ACTIVE
 
 _DUPLICATE = "There is a model of this name already."
 _COPY = "modelyard models add NAME --from MODEL"
+_KEY = "api_key_ref"
 _NAMED = 5  # so many are named in a refusal
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -52,15 +53,18 @@ class ModelRecords(Store):
         return await self._change(work, "model", "added", duplicate={"name": _DUPLICATE})
 
     async def edit_model(self, ref: str, changes: Mapping[str, Any]) -> Model:
-        """Write only what changed (P5).
+        """Write only what changed (P5); of a global model the key may be one's own (P7), "" is the catalog's again.
 
         Raises:
             InvalidInput: messages by field. NotAllowed: the model is global.
         """
 
         def work(session: Session) -> Model:
-            model = self._personal(session, ref, "edited")
-            _edit(model, changes)
+            if set(changes) == {_KEY} and (model := self._find_model(session, ref)).is_global:
+                _edit(model, {_KEY: changes[_KEY] or model.catalog_key})
+            else:
+                model = self._personal(session, ref, "edited")
+                _edit(model, changes)
             return model
 
         return await self._change(work, "model", "edited", duplicate={"name": _DUPLICATE})

@@ -74,6 +74,11 @@ class Model(SQLModel, table=True):
         """Where the engine loads from on `host` (N2); empty when unknown."""
         return str(self.extra.get("model_path", ""))
 
+    @property
+    def catalog_key(self) -> str:
+        """The name of the key that the catalog gives a global model (P7); "" where that is its provider's."""
+        return str(self.extra.get("api_key_ref", "")) if self.is_global else ""
+
 
 class Host(SQLModel, table=True):
     """A machine that can serve: this one (`kind` "local") or one reached by SSH (`kind` "ssh")."""

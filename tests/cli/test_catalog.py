@@ -16,6 +16,7 @@ from core.registry.records import Host
 from core.registry.store import Registry
 from core.registry.values import ModelQuery, Ownership, ServerStatus
 from core.settings import Settings
+from tests.cli.endpoint import endpoint
 from tests.cli.program import done, modelyard
 from tests.unit.test_routes import server as server_of
 
@@ -78,6 +79,27 @@ def test_a_copy_is_mine(builtin: None, tmp_path: Path) -> None:
     assert mine["metadata"]["catalog_id"] == "openai/gpt-oss-20b"
     assert mine["metadata"]["note"] == "x"
     assert done("models", "edit", "my oss", "--context-length", "4096", "--json").json()["context_length"] == 4096
+
+
+def test_a_global_model_is_asked_with_a_key_of_ones_own(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P7, P8: `models edit GLOBAL --key NAME` sends that key and outlives the next catalog, but not another address."""
+    monkeypatch.setenv("MY_OWN", "the-own-key")
+    with endpoint(accepts="the-own-key") as served:
+        text = site.read_text().replace("provider: openai, model_id: one-1", "provider: openai, model_id: tiny")
+        site.write_text(text.replace("region: eu", f"region: eu, endpoint: {served.url!r}, api_key_ref: TEAM"))
+        assert done("models", "show", "One", "--json").json()["api_key_ref"] == "TEAM"
+        assert done("models", "edit", "One", "--key", "MY_OWN", "--json").json()["api_key_ref"] == "MY_OWN"
+        assert done("models", "test", "One", "--json").json()["ok"]
+        assert set(served.got) == {"the-own-key"}
+        assert "edited model: One" in done("models", "history").out
+        site.write_text(site.read_text().replace("region: eu", "region: us"))
+        shown = done("models", "show", "One", "--json").json()
+        assert (shown["region"], shown["api_key_ref"]) == ("us", "MY_OWN")
+        assert done("models", "edit", "One", "--key", "", "--json").json()["api_key_ref"] == "TEAM"
+        done("models", "undo", "--yes")
+        site.write_text(site.read_text().replace(served.url, "https://elsewhere.example/v1"))
+        assert done("models", "show", "One", "--json").json()["api_key_ref"] == "TEAM"
+    assert modelyard("models", "edit", "One", "--key", "MY_OWN", "--region", "eu", "--json").code == 3
 
 
 async def test_names_of_personal_models_win(builtin: None) -> None:

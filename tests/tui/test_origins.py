@@ -89,6 +89,26 @@ async def test_a_global_model_is_read_only_and_can_be_made_mine(site: Path) -> N
         assert (await yard.registry.get_model("Two")).is_global
 
 
+async def test_a_global_model_is_asked_with_a_key_of_ones_own(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P7, P8: one key chooses it, undo takes it back, and nothing else of the record can be changed."""
+    monkeypatch.setenv("OPENAI_API_KEY", "global-one")
+    async with opened((80, 24)) as (pilot, yard):
+        await yard.registry.add_model({"name": "m", "provider": "vllm", "model_id": "o/m", "api_key_ref": "work"})
+        await until(pilot, lambda: rows(pilot) == ["m", "One", "Two"])
+        await select(pilot, "One")
+        await press(pilot, "y")
+        await until(pilot, lambda: "The key of One" in screen_text(pilot))
+        assert "the usual one: openai ✓" in screen_text(pilot)
+        await press(pilot, "w", "enter")
+        await until(pilot, lambda: any("One is asked with work" in toast for toast in toasts(pilot)))
+        assert (await yard.registry.get_model("One")).api_key_ref == "work"
+        await press(pilot, "enter", "enter")
+        await until(pilot, lambda: "the key named work" in screen_text(pilot))
+        await press(pilot, "u")
+        await until(pilot, lambda: "the provider's: openai" in screen_text(pilot))
+        assert (await yard.registry.get_model("One")).api_key_ref == ""
+
+
 async def test_a_broken_site_catalog_is_told_and_the_rest_is_there(site: Path) -> None:
     """P7: by file, line and field, as the screens open; corrected, it is read again."""
     site.write_text(CATALOG.replace("context_length: 9000", "context_length: 0"))

@@ -147,6 +147,15 @@ GROUPS: Mapping[str, Group] = {
                 weight=6,
             ),
             Key(
+                id="models.key",
+                keys="y",
+                action="do('key')",
+                label="Key",
+                help="Choose the key that it is asked with, of a global model too",
+                needs="the model belongs to another user",
+                weight=2,
+            ),
+            Key(
                 id="models.deploy",
                 keys="d",
                 action="do('deploy')",

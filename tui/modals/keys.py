@@ -221,12 +221,13 @@ async def open_vault_for(app: App[None], yard: Modelyard, key: KeyInfo) -> bool:
     return key.source is not KeySource.LOCKED or await open_vault(app, yard.keys)
 
 
-async def pick_key(app: App[None]) -> str | None:
-    """The name of a key that the user picked, or has just made; call it in a worker."""
+async def pick_key(app: App[None], heading: str = "Key", *, current: str = "", none: str = "") -> str | None:
+    """The name of a key that the user picked, or has just made; `none` offers "" in these words. For a worker."""
     yard = app.yard  # type: ignore[attr-defined]
     await ensure_unlocked(app)
     options = [(f"{option.label}  {option.detail}", option.key) for option in await key_options(yard)]
-    picked = await app.push_screen_wait(PickDialog("Key", [*options, ("A new key…", _NEW)]))
+    others = [*([(none, "")] if none else []), ("A new key…", _NEW)]
+    picked = await app.push_screen_wait(PickDialog(heading, [*options, *others], current))
     return await app.push_screen_wait(KeyForm(yard.keys)) if picked == _NEW else picked
 
 

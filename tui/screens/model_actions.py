@@ -8,7 +8,7 @@ from tui.screens import model_records, model_sources
 from tui.screens.base import ListScreen
 from tui.screens.model_list import ModelList
 
-_OF_CORE = {"mine", "edit", "deploy", "stop", "restart", "chat", "test", "logs", "delete", "archive"}
+_OF_CORE = {"mine", "edit", "deploy", "stop", "restart", "chat", "test", "logs", "delete", "archive", "key"}
 
 
 class ModelActions(ListScreen):
@@ -49,6 +49,10 @@ class ModelActions(ListScreen):
     async def do_edit(self) -> None:
         """The same form, filled in."""
         await self._form(self.chosen)
+
+    async def do_key(self) -> None:
+        """Which key it is asked with, of a global model too (P7)."""
+        await model_sources.choose_key(self, self.chosen.model)
 
     async def _form(self, row: ModelRow | None) -> None:
         from tui.modals.model_form import ModelForm

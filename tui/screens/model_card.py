@@ -54,13 +54,23 @@ def _facts(model: Model, room: int) -> Content:
             ("Head", model.head),
             ("Files", f"{model.path} on {model.host}" if model.path else ""),
             ("Endpoint", model.endpoint),
-            ("API key", f"the key named {model.api_key_ref}" if model.api_key_ref else ""),
+            ("API key", _key(model)),
             ("Tags", ", ".join(model.tags)),
             ("Last test", _last_test(model)),
             ("Archived", moment(model.archived_at) if model.archived_at else ""),
         ],
         room,
     )
+
+
+def _key(model: Model) -> str:
+    """By which name it is asked with; nothing where no key goes along."""
+    from core.keys.choice import key_name
+
+    if model.api_key_ref:
+        return f"the key named {model.api_key_ref}"
+    name = key_name(model)
+    return f"the provider's: {name}" if name else ""
 
 
 def _record(model: Model, room: int) -> Content:
