@@ -44,7 +44,7 @@ def read_toml(text: str, file: str) -> Marked:
 
 def _told(error: Exception, text: str, file: str) -> Unreadable:
     place = _PLACE.search(str(error))
-    line = int(place[1]) if place and place[1] else text.count("\n") + 1
+    line = int(place[1]) if place and place[1] else text.rstrip("\n").count("\n") + 1
     return _fault(file, line, f"Is not TOML: {_PLACE.sub('', str(error))}.")
 
 

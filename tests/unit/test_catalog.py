@@ -161,7 +161,7 @@ def test_what_is_wrong_is_named_by_file_line_and_field(
 
 def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     assert "No such file" in load(Files(str(tmp_path / "none.yaml"))).problems[0].text
-    assert "Must end in" in site(tmp_path, "models = []", "site.toml").problems[0].text
+    assert "Must end in" in site(tmp_path, "models = []", "site.ini").problems[0].text
     (tmp_path / "latin.yaml").write_bytes(b"models: []\n# \xe9\n")
     assert told(load(Files(str(tmp_path / "latin.yaml")))) == [(2, "", "Must be UTF-8.")]
     (tmp_path / "big.yaml").write_bytes(b"#" * (5 << 20))
