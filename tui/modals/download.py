@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Button, Input, Select
 
-from core.errors import DownloadDenied, InvalidInput, ModelyardError
+from core.errors import InvalidInput, ModelyardError
 from core.findings import Finding, Severity
 from tui.keys import bindings
 from tui.modals.dialog import Dialog, button
@@ -136,23 +136,14 @@ class DownloadDialog(Dialog[str | None]):
         await self._offer()
 
     async def _ask_source(self) -> Listing:
-        """With a token where the source wants one; that of another source is never sent.
+        """With a token where the source wants one; that of another source is never sent."""
+        from tui.modals.token import look
 
-        Raises:
-            DownloadDenied: it wants one, and none was given.
-        """
-        from tui.modals.token import TokenDialog
-
-        source, patterns = self._text("source"), self._patterns
-        while True:
-            token = self._token[1] if self._token[0] == source else ""
-            try:
-                return await self._yard.downloads.look(source, patterns=patterns, token=token)
-            except DownloadDenied as error:
-                given = await self.app.push_screen_wait(TokenDialog(source, error))
-                if given is None:
-                    raise
-                self._token = (source, given)
+        source = self._text("source")
+        token = self._token[1] if self._token[0] == source else ""
+        found, token = await look(self.app, self._yard, source, patterns=self._patterns, token=token)
+        self._token = (source, token)
+        return found
 
     async def _offer(self) -> None:
         """The place it goes to, once that is known."""

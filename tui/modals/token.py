@@ -1,48 +1,93 @@
-"""A token for one download (D11): typed hidden, held in memory, never written down."""
+"""A token for a download (D11): typed hidden, held in memory, kept only when that is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Button, Input
 
+from core.errors import DownloadDenied
 from tui.keys import bindings
 from tui.modals.dialog import Dialog, button
 from tui.show import line, problem
-from tui.widgets.fields import Field
+from tui.widgets.fields import Field, Toggle
 from tui.widgets.plain import Plain, TextField
 
 if TYPE_CHECKING:
+    from textual.app import App
     from textual.binding import BindingType
 
+    from core.app import Modelyard
+    from core.downloads.sources.base import Listing
     from core.errors import ModelyardError
 
 _ROOM = 68  # cells
+_HELD = "Unless kept, it is held in memory until the download is over. It goes to this source alone."
 
 
-class TokenDialog(Dialog[str | None]):
-    """The token, or None."""
+@dataclass(frozen=True)
+class Given:
+    """A token, and whether it is to be kept for other downloads; never shown."""
+
+    token: str
+    keep: bool = False
+
+    def __repr__(self) -> str:
+        return "Given(…)"
+
+
+async def look(
+    app: App[Any], yard: Modelyard, source: str, *, patterns: Sequence[str] = (), token: str = ""
+) -> tuple[Listing, str]:
+    """What a source offers, and the token that it took; asks for one, and again, as long as the source wants one.
+
+    Raises:
+        DownloadDenied: nobody gave one. What `DownloadService.look` raises.
+    """
+    from core.downloads.sources import source_for
+
+    key, given = source_for(source).key, Given(token)
+    while True:
+        try:
+            listing = await yard.downloads.look(source, patterns=patterns, token=given.token)
+        except DownloadDenied as error:
+            answer = await app.push_screen_wait(TokenDialog(source, error, key=key))
+            if answer is None:
+                raise
+            given = answer
+        else:
+            if given.keep and key:
+                await yard.keys.set(key, given.token)
+            return listing, given.token
+
+
+class TokenDialog(Dialog[Given | None]):
+    """What was given, or None; without a `key` to keep it under, that is not offered."""
 
     HEADING = "Token"
     AUTO_FOCUS = "#field-token TextField"
     CSS_PATH: ClassVar = ["dialog.tcss", "download.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
-    def __init__(self, source: str, error: ModelyardError) -> None:
+    def __init__(self, source: str, error: ModelyardError, *, key: str = "") -> None:
         super().__init__()
         self._source = source
         self._error = error
+        self._key = key
 
     def body(self) -> Iterable[Widget]:
         yield Plain(line(self._source), classes="lead")
         yield Plain(problem(self._error, _ROOM))
         with Vertical(classes="fields"):
-            yield Field("token", "Token *", TextField(password=True), hint="Never shown, never written down")
-        yield Plain("It is held in memory until the download is over, and goes to this source alone.", classes="muted")
+            yield Field("token", "Token *", TextField(password=True), hint="Never shown")
+            if self._key:
+                yield Field("keep", "Keep it", Toggle(False), hint=f"as the key {self._key}, in the key store")
+        yield Plain(_HELD, classes="muted")
         with Horizontal(id="buttons"):
             yield button("Cancel", "cancel")
             yield button("Go on", "go")
@@ -59,6 +104,6 @@ class TokenDialog(Dialog[str | None]):
         field = self.query_one("#field-token", Field)
         token = field.query_one(TextField).value.strip()
         if token:
-            self.dismiss(token)
+            self.dismiss(Given(token, keep=any(toggle.value for toggle in self.query(Toggle))))
         else:
             field.complain("Required.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from core.errors import DownloadFailed
+from core.registry.values import LOCAL_HOST
 from tui.show import Mark, bar, hanging, line, moment, pairs, plural, problem, size, toned
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class FileRow:
     size: int
     count: int
     model: InstalledModel | None = None
+    store: str = ""  # "" is the models folder
+    pickles: tuple[str, ...] = ()  # paths of files that can run code when they are loaded
+    dangerous: str = ""  # what a scan found in one of them
 
     @property
     def family(self) -> str:
@@ -102,19 +106,43 @@ def source_of(job: Job) -> str:
     return str(job.spec.get("listing", {}).get("source", ""))
 
 
+def what(job: Job) -> str:
+    """What it does, and where, in a few cells: `download`, `→ atlas`, `↓ atlas`, `verify`."""
+    if job.kind == "copy":
+        return f"→ {job.host}"
+    if job.kind == "direct":
+        return f"↓ {job.host}"
+    return job.kind if job.host == LOCAL_HOST else f"{job.kind} {job.host}"
+
+
+def _what_in_words(job: Job) -> str:
+    words = {
+        "download": "download to this machine",
+        "copy": f"copy from this machine to {job.host}",
+        "direct": f"download by {job.host} itself",
+        "verify": f"check of installed files on {'this machine' if job.host == LOCAL_HOST else job.host}",
+    }
+    return words.get(job.kind, job.kind)
+
+
 def job_card(job: Job, room: int) -> Content:
     """Everything of a download; of a failure, what to do."""
     listing = job.spec.get("listing", {})
     mark = job_mark(job)
     total = f" of {size(job.bytes_total)}" if job.bytes_total else ""
+    count = len(listing.get("files", ()) or job.spec.get("files", ()))
+    done = f"{bar(job.bytes_done, job.bytes_total, width=16)}  {size(job.bytes_done)}{total}".strip()
     facts = pairs(
         [
+            ("What", _what_in_words(job)),
             ("State", toned(mark.text, mark.tone)),
-            ("Done", f"{size(job.bytes_done)}{total}"),
+            ("Now", job.doing),
+            ("Done", done),
             ("Speed", f"{size(round(job.rate))}/s" if job.rate else ""),
             ("Left", left(job.eta_s) if job.eta_s is not None else ""),
             ("Next try", moment(job.not_before) if job.state == "queued" and job.not_before else ""),
-            ("Files", f"{len(job.files):,} of {len(listing.get('files', ())):,} in their place"),
+            ("Files", f"{len(job.files):,} of {count:,} {'read' if job.kind == 'verify' else 'in their place'}"),
+            ("Priority", f"{job.priority:+}" if job.priority else ""),
             ("From", source_of(job)),
             ("To", job.folder),
             ("Licence", str(listing.get("licence", ""))),
@@ -153,14 +181,6 @@ def file_card(row: FileRow, usage: Usage | None, checked: Outcome | None, room: 
         return Content("\n\n").join([title, facts, _unknown(room)])
     parts = [title, facts, *([found(checked, room)] if checked else []), _files(model, room)]
     return Content("\n\n").join(parts)
-
-
-def offer_card(name: str, facts: list[tuple[str, str]], files: Sequence[str], room: int) -> Content:
-    """Everything that the catalog knows of a download, and how to begin it."""
-    parts = [line(name).stylize("bold"), pairs([(label, line(value)) for label, value in facts], room)]
-    if files:
-        parts.append(Content("\n").join([Content.styled("Files", "$quiet"), *(line(f"  {file}") for file in files)]))
-    return Content("\n\n").join([*parts, toned("→ a looks at it, and starts the download.", "dim")])
 
 
 def _when(text: str) -> str:

@@ -1,9 +1,9 @@
-"""Downloads and the models folder (D6 to D9): what is installed, what is fetched, and what the disk has room for."""
+"""Downloads and the models folder (D1, D6 to D9): what is offered, what is installed, and what is fetched."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,31 +12,46 @@ from textual import on
 from textual.binding import BindingType
 from textual.containers import Container, Horizontal
 from textual.content import Content
+from textual.style import Style
 from textual.widget import Widget
 
 from core.errors import FileProblem, ModelyardError
 from core.events import Event, RecordChanged
-from tui.keys import bindings
+from core.registry.jobs import UNFINISHED
+from tui.keys import Key, bindings
 from tui.screens.base import ListScreen
-from tui.screens.download_actions import DownloadActions
-from tui.screens.download_cards import FileRow
-from tui.screens.download_views import VIEWS, DownloadsView, is_live, offers
-from tui.screens.head_views import Snapshot
-from tui.show import plural, size, toned
+from tui.screens.download_cards import source_of
+from tui.screens.download_catalog import CatalogView, base
+from tui.screens.download_file_actions import FileActions
+from tui.screens.download_installed import InstalledView, by_source, read_files
+from tui.screens.download_jobs import JobsView, is_live
+from tui.screens.download_views import DownloadsView
+from tui.screens.model_filters import Chips, Steady
 from tui.widgets.card import Card
 from tui.widgets.paged_list import PagedList
-from tui.widgets.plain import Plain, TextField
+from tui.widgets.plain import Flow, Plain, TextField
 
 if TYPE_CHECKING:
     from core.files.service import FilesService
+    from core.registry.jobs import Job
 
 _LOOK_S = 0.5
 _WAKE_S = 10.0
-_MOST_FAMILIES = 6
+_CARD_AFTER_S = 0.03
+_VIEWS: tuple[type[DownloadsView], ...] = (CatalogView, InstalledView, JobsView)
+_FIRST = InstalledView.NAME
+_LABELS: Mapping[tuple[str, str], str] = {
+    ("downloads.use", "catalog"): "Download",
+    ("downloads.use", "installed"): "Deploy",
+}
 
 
-class DownloadsScreen(DownloadActions):
-    """One view at a time; while something is fetched it is looked at twice a second, else never."""
+class Summary(Flow, Steady):
+    """One line on all rows."""
+
+
+class DownloadsScreen(FileActions):
+    """One tab at a time; while something is under way it is looked at twice a second, else never."""
 
     PLACE = "downloads"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("downloads")]
@@ -44,18 +59,16 @@ class DownloadsScreen(DownloadActions):
 
     def __init__(self) -> None:
         super().__init__()
-        self.views = {name: view() for name, view in VIEWS.items()}
-        self.view_name = next(iter(VIEWS))
-        self.chosen_group = ""
-        self._files_stale = True
-        self._catalog_stale = True
+        self.views = {view.NAME: view() for view in _VIEWS}
+        self.view_name = _FIRST
+        self._jobs_stale = self._files_stale = self._catalog_stale = True
         self._files_problem: ModelyardError | None = None
         self._done: frozenset[str] = frozenset()
         self._woken = -_WAKE_S
+        self._card_due = False
 
     @property
     def view(self) -> DownloadsView:
-        """The view that is shown."""
         return self.views[self.view_name]
 
     def above(self) -> Iterable[Widget]:
@@ -64,7 +77,8 @@ class DownloadsScreen(DownloadActions):
             yield Plain("/", id="search-mark")
             yield TextField(placeholder="search", id="search")
             yield Plain(id="count")
-        yield Plain(id="disk")
+        yield Summary(id="summary")
+        yield Chips()
 
     def make_list(self) -> PagedList[Any]:
         return self.view.make_list(lambda: self.known)
@@ -76,30 +90,36 @@ class DownloadsScreen(DownloadActions):
 
     # When to load
 
+    @property
+    def _is_live(self) -> bool:
+        return any(is_live(job) for job in self.known.jobs)
+
     def _look(self) -> None:
         """Nothing is asked and nothing is drawn while nothing is under way."""
-        if self.is_current and any(is_live(job) for job in self.known.jobs):
+        if self.is_current and self._is_live:
             self.reload_soon()
 
     def _tick(self) -> None:
         """Another program may have begun something."""
         if self.is_current:
-            self._files_stale = self._files_stale or any(is_live(job) for job in self.known.jobs)
+            self._jobs_stale = True
             self.reload_soon()
 
     def on_core(self, event: Event | None) -> None:
         """Only what is told here is read again."""
         if event is None or (isinstance(event, RecordChanged) and event.kind == "job"):
+            self._jobs_stale = True
             self.reload_soon()
 
     def on_screen_resume(self) -> None:
         """Back from another screen or a dialog."""
         if self.modelyard.yard is not None:
+            self._jobs_stale = True
             self.reload_soon()
 
     def action_reload(self) -> None:
         """The folder and the catalog, too."""
-        self._files_stale = self._catalog_stale = True
+        self._jobs_stale = self._files_stale = self._catalog_stale = True
         super().action_reload()
 
     async def _ask_hosts(self) -> None:
@@ -112,100 +132,117 @@ class DownloadsScreen(DownloadActions):
     # Loading
 
     async def load(self, select: str | None) -> None:
-        jobs = await self.yard.downloads.all()
-        done = frozenset(job.id for job in jobs if job.state == "done")
-        self.known = replace(self.known, jobs=jobs)
+        await self._read_jobs()
+        done = frozenset(job.id for job in self.known.jobs if job.state == "done")
         if self._files_stale or done != self._done:
             self._files_stale, self._done = False, done
             await self._read_files()
         await self._wake()
         await self.show_rows(select)
-        await self._read_catalog()
+        self.show_selected()
+        if self._catalog_stale:
+            await self._read_catalog()
+
+    async def _read_jobs(self) -> None:
+        """Those that are not over; the others only when one came or went."""
+        jobs = None if self._jobs_stale else self._merged(await self.yard.registry.jobs(states=UNFINISHED))
+        if jobs is None:
+            self._jobs_stale = False
+            jobs = await self.yard.downloads.all()
+        fetching = frozenset(base(source_of(job)) for job in jobs if job.state in UNFINISHED)
+        self.known = replace(self.known, jobs=jobs, fetching=fetching - {""})
+        self._fill(JobsView.NAME)
+
+    def _merged(self, unfinished: list[Job]) -> list[Job] | None:
+        """What is known with these as they are now; None where another is over or gone."""
+        fresh = {job.id: job for job in unfinished}
+        before = {job.id for job in self.known.jobs if job.state in UNFINISHED}
+        return None if before != fresh.keys() else [fresh.get(job.id, job) for job in self.known.jobs]
 
     async def _wake(self) -> None:
         """A worker that was killed is replaced."""
-        if monotonic() - self._woken >= _WAKE_S and any(is_live(job) for job in self.known.jobs):
+        if monotonic() - self._woken >= _WAKE_S and self._is_live:
             self._woken = monotonic()
             await self.yard.downloads.wake()
 
     async def _read_files(self) -> None:
         files = self.yard.files
         try:
-            rows, usage = await _rows(files), await files.usage()
+            rows, usage = await read_files(files), await files.usage()
         except (FileProblem, OSError) as error:
             self._files_problem = error if isinstance(error, FileProblem) else _unreadable(files, error)
-            self.known = replace(self.known, files=(), usage=None)
+            self.known = replace(self.known, files=(), usage=None, sources={})
         else:
             self._files_problem = None
-            self.known = replace(self.known, files=rows, usage=usage)
+            self.known = replace(self.known, files=rows, usage=usage, sources=by_source(rows))
+        await asyncio.to_thread(self._fill, InstalledView.NAME)
+        self._fill(CatalogView.NAME)
 
     async def _read_catalog(self) -> None:
-        if self._catalog_stale:
-            self._catalog_stale = False
-            self.known = replace(self.known, catalog=offers((await self.yard.catalog.load()).entries))
-            self._say_views()
-            if self.view_name == "catalog":
-                await self.show_rows()
+        self._catalog_stale = False
+        self.known = replace(self.known, catalog=await self.yard.catalog.weights())
+        self._fill(CatalogView.NAME)
+        self._say_views()
+        if self.view_name == CatalogView.NAME:
+            await self.show_rows()
+
+    def _fill(self, name: str) -> None:
+        view = self.views[name]
+        view.table.fill(view.lines(self.known))
+
+    def outcome_known(self) -> None:
+        """What verifying found is a state to filter by."""
+        self._fill(InstalledView.NAME)
+        super().outcome_known()
 
     async def show_rows(self, select: str | None = None) -> None:
-        """Those that match the search and the filter."""
-        rows = self.view.rows(self.known)
-        words = self.query_one("#search", TextField).value.casefold().split()
-        found = [row for row in rows if self._matches(row, words)]
-        self.query_one(Snapshot).rows = found
+        """Those that match the search and the filters."""
+        found = self.view.table.found()
+        self.lines.put(found)
+        self.lines.sorted_by = self.view.table.sorted_by
         await super().load(select)
-        if self._files_problem is not None and self.view_name == "installed":
+        if self._files_problem is not None and self.view_name == InstalledView.NAME:
             self.say_problem(self._files_problem)
-        self._say_counts(len(found), len(rows))
-        self.show_selected()
-
-    def _matches(self, row: Any, words: Sequence[str]) -> bool:  # noqa: ANN401 - a row of any view
-        if self.chosen_group and self.view.group(row) != self.chosen_group:
-            return False
-        text = self.view.text(row).casefold()
-        return all(word in text for word in words)
+        self._say_counts(len(found))
+        self.on_paged_list_selected()
 
     def when_empty(self) -> str:
-        if self.query_one("#search", TextField).value or self.chosen_group:
-            return "Nothing matches.\n\nPress Esc to clear the search and the filter."
+        if self.view.table.is_narrowed:
+            return "Nothing matches.\n\nPress Esc to clear the search and the filters."
         return self.view.EMPTY
 
     # What stands above the list
 
-    @property
-    def _names(self) -> list[str]:
-        """A catalog that offers nothing has no place."""
-        return [name for name in self.views if name != "catalog" or self.known.catalog]
-
     def _say_views(self) -> None:
-        parts = [
-            Content.styled(name.capitalize(), "bold underline $text-primary" if name == self.view_name else "$quiet")
-            for name in self._names
-        ]
-        self.query_one("#views", Plain).show(Content("  ").join(parts))
+        self.query_one("#views", Plain).show(Content("  ").join(self._tab(view) for view in self.views.values()))
 
-    def _say_counts(self, shown: int, total: int) -> None:
-        chosen = Content.styled(f"{self.chosen_group}  " if self.chosen_group else "", "$text-accent")
-        self.query_one("#count", Plain).show(chosen + Content(f"Showing {shown:,} of {total:,}"))
-        self.query_one("#disk", Plain).show(self._disk())
+    def _tab(self, view: DownloadsView) -> Content:
+        here = self.view_name == view.NAME
+        name = Content.styled(view.NAME.capitalize(), "bold underline $text-primary" if here else "$quiet")
+        whole = Content.assemble(name, (f" {view.tab(self.known)}", "$foreground" if here else "$faint"))
+        return whole.stylize(Style.from_meta({"does": f"screen.show({view.NAME!r})"}))
 
-    def _disk(self) -> Content:
-        usage = self.known.usage
-        if usage is None:
-            return Content()
-        largest = sorted(usage.families.items(), key=lambda pair: -pair[1])[:_MOST_FAMILIES]
-        families = "  ".join(f"{name} {size(count)}" for name, count in largest)
-        taken = f"{size(usage.total)} in {plural(len(usage.models), 'model')}"
-        head = Content.assemble((taken, ""), ("  ", ""), (f"{size(usage.free)} free", "bold"))
-        return Content("  ").join([head, toned(families, "dim"), toned(usage.folder, "dim")])
+    def _say_counts(self, shown: int) -> None:
+        marked = f"{len(self.lines.marked):,} marked · " if self.lines.marked else ""
+        total = len(self.view.table.lines)
+        self.query_one("#count", Plain).show(f"{marked}Showing {shown:,} of {total:,}")
+        self.query_one(Summary).flow(lambda room: self.view.summary(self.known, room))
+        self.query_one(Chips).show_chips(self.view.table.chips())
+        self._say_views()
 
-    # Search, filter and view
+    # Search, filters, order and tabs
 
     @on(TextField.Changed, "#search")
     def searched(self) -> None:
         """At once: the rows are here."""
+        text = self.query_one("#search", TextField).value
+        if text != self.view.table.text:
+            self.view.table.text = text
+            self._show_soon()
+
+    def _show_soon(self) -> None:
         if self.modelyard.yard is not None:
-            self.modelyard.guard(self.show_rows(), group="search", exclusive=True)
+            self.modelyard.guard(self.show_rows, group="search", exclusive=True)
 
     @on(TextField.Submitted, "#search")
     def leave_search(self) -> None:
@@ -217,82 +254,136 @@ class DownloadsScreen(DownloadActions):
         self.set_focus(self.query_one("#search", TextField))
 
     def action_filter(self) -> None:
-        """Choose a family or a state."""
-        self.modelyard.guard(self._choose_group(), hold=True)
+        """Choose a filter from a list; the ones that are on are taken off there, too."""
+        self.modelyard.guard(self._choose_filter(), hold=True)
 
-    async def _choose_group(self) -> None:
+    async def _choose_filter(self) -> None:
+        from tui.modals.choose import ChooseDialog
+
+        picked = await self.app.push_screen_wait(ChooseDialog("Filter", self.view.table.filter_options()))
+        if picked is not None:
+            self.action_take_off(picked)
+
+    def action_take_off(self, key: str) -> None:
+        """One filter off, or on where it was off."""
+        self.view.table.toggle(key)
+        self._show_soon()
+
+    def action_last_off(self) -> None:
+        """The last chip off."""
+        if on_now := self.view.table.chips():
+            self.action_take_off(on_now[-1].key)
+
+    def action_sort(self) -> None:
+        """Choose what to sort by."""
+        self.modelyard.guard(self._choose_order(), hold=True)
+
+    async def _choose_order(self) -> None:
         from tui.modals.pick import PickDialog
 
-        groups = sorted({self.view.group(row) for row in self.view.rows(self.known)})
-        options = [("All", ""), *((group, group) for group in groups)]
-        picked = await self.app.push_screen_wait(PickDialog("Show", options, self.chosen_group))
+        table = self.view.table
+        picked = await self.app.push_screen_wait(PickDialog("Sort by", table.order_options(), table.order_name))
         if picked is not None:
-            self.chosen_group = picked
-            await self.show_rows()
+            table.order(picked)
+            self._show_soon()
 
     def action_back(self) -> None:
-        """From the search to the lines; then close the card; then clear search and filter."""
+        """From the search to the lines; then close the card; then take off marks; then clear search and filters."""
         search = self.query_one("#search", TextField)
         if search.has_focus:
             self.set_focus(self.list)
         elif self.has_class("-narrow") and self.has_class("-show-card"):
             ListScreen.action_back(self)
-        elif search.value or self.chosen_group:
-            self.chosen_group, search.value = "", ""
-            self.reload_soon()
+        elif self.lines.marked:
+            self.lines.unmark()
+            self._marks_changed()
+        elif self.view.table.is_narrowed:
+            self.view.table.clear()
+            search.value = ""
+            self._show_soon()
 
-    def action_next_view(self) -> None:
-        """Installed, downloads, the catalog where it offers any, and round again."""
-        names = self._names
-        at = names.index(self.view_name) if self.view_name in names else -1
-        self.modelyard.guard(self.show_view(names[(at + 1) % len(names)]))
+    def action_next_view(self, step: int = 1) -> None:
+        """The tab to the right, or to the left, and round again."""
+        names = list(self.views)
+        self.action_show(names[(names.index(self.view_name) + step) % len(names)])
+
+    def action_show(self, name: str) -> None:
+        """This tab."""
+        self.modelyard.guard(self.show_view(name))
 
     async def show_view(self, name: str, *, select: str | None = None) -> None:
-        """Other lines in the same frame."""
         if name != self.view_name:
             await self.list.remove()
-            self.view_name, self.chosen_group = name, ""
+            self.view_name = name
             shown = self.make_list()
             await self.query_one("#body", Container).mount(shown, before=self.query_one(Card))
-            self._say_views()
-            self.query_one("#search", TextField).value = ""
+            self.query_one("#search", TextField).value = self.view.table.text
             self.set_focus(shown)
+            await self.show_rows(select)
         self.reload_soon(select=select)
 
-    # The selected line
+    # The selected line, and marks
+
+    def on_paged_list_selected(self) -> None:
+        """The rows first; the card follows a moment later, once for many."""
+        if not self._card_due:
+            self._card_due = True
+            self.modelyard.guard(self._show_card(), group="card")
+
+    async def _show_card(self) -> None:
+        await asyncio.sleep(_CARD_AFTER_S)
+        self._card_due = False
+        self.show_selected()
+
+    def action_mark(self) -> None:
+        """Mark the line, or take its mark off."""
+        self.lines.mark()
+        self._marks_changed()
+
+    def action_mark_all(self) -> None:
+        """Mark all that are listed, or none."""
+        self.lines.mark_all()
+        self._marks_changed()
+
+    def _marks_changed(self) -> None:
+        self._say_counts(self.lines.count)
+        self.show_selected()
+
+    def action_details(self) -> None:
+        """What an offer has to say stands in the dialog that begins its download."""
+        if self.view_name == CatalogView.NAME:
+            self.action_do("use")
+        else:
+            super().action_details()
 
     def card(self, room: int) -> Content:
         row = self.list.selected
         return Content() if row is None else self.view.card(row, self.known, room)
 
     def hides(self, key_id: str) -> bool:
-        """Actions on the lines of the other view take no room in the key bar."""
+        """Actions on the lines of other tabs take no room in the key bar."""
+        if key_id == "view.details":
+            return self.view_name == CatalogView.NAME
         action = key_id.removeprefix("downloads.")
-        others = (view for name, view in self.views.items() if name != self.view_name)
-        return key_id.startswith("downloads.") and any(action in view.ACTIONS for view in others)
+        return action not in self.view.ACTIONS and any(action in view.ACTIONS for view in _VIEWS)
+
+    def label_of(self, key: Key) -> str:
+        """The main thing has another name in each tab."""
+        return _LABELS.get((key.id, self.view_name), key.label)
 
     def why_not(self, key_id: str) -> str:
         action = key_id.removeprefix("downloads.")
-        owner = next((name for name, view in self.views.items() if action in view.ACTIONS), "")
+        owner = next((view.NAME for view in _VIEWS if action in view.ACTIONS), "")
         if not key_id.startswith("downloads.") or not owner:
             return ""
-        if owner != self.view_name:
-            return f"v shows the {owner} ones first." if owner == "installed" else "v shows the downloads first."
-        return self.view.why_not(action, self.list.selected, self.known)
+        if action not in self.view.ACTIONS:
+            return f"It is for {'what is installed' if owner == InstalledView.NAME else 'downloads'}: v goes there."
+        selected = self.list.selected
+        rows = list(self.lines.marked.values()) or ([] if selected is None else [selected])
+        return self.view.why_not(action, rows, self.known)
 
 
 def _unreadable(files: FilesService, error: OSError) -> FileProblem:
     return FileProblem(
         f"The models folder {files.folder} can't be read.", cause=str(error), remedy="Look at its rights."
     )
-
-
-async def _rows(files: FilesService) -> list[FileRow]:
-    """What is told of and what is not, by path."""
-    known = [FileRow(one.path, one.size, len(one.files), one) for one in await files.installed()]
-    unknown = await files.unknown()
-
-    def measured() -> list[FileRow]:
-        return [FileRow(path.relative_to(files.folder).as_posix(), path.stat().st_size, 1) for path in unknown]
-
-    return sorted([*known, *await asyncio.to_thread(measured)], key=lambda row: row.path.casefold())

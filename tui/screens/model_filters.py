@@ -190,7 +190,10 @@ class Chips(Plain):
 
     def show_query(self, query: ModelQuery) -> None:
         """Say which filters are on."""
-        on = chips(query)
+        self.show_chips(chips(query))
+
+    def show_chips(self, on: Sequence[Chip]) -> None:
+        """Say these."""
         self.display = bool(on)
         self.show(Content(" ").join(_drawn(on)))
 

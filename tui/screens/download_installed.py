@@ -1,0 +1,130 @@
+"""The Installed tab (D8): what lies in the models folder and in other programs' stores, its size and condition."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from tui.screens import download_cards
+from tui.screens.download_cards import FileRow, place_mark
+from tui.screens.download_table import Line, Order, facets
+from tui.screens.download_views import DownloadList, DownloadsView, Known, within
+from tui.show import plural, size, toned
+from tui.widgets.columns import Cell, Column
+
+if TYPE_CHECKING:
+    from core.files.service import FilesService
+
+_NEEDS_RECORD = frozenset({"use", "verify", "model", "delete"})
+
+
+class FileList(DownloadList):
+    """Installed models, and files that the folder's record does not tell of among them."""
+
+    COLUMNS = (
+        Column("PATH", 22, weight=5, most=70),
+        Column("SIZE", 8, right=True),
+        Column("STATE", 14),
+        Column("SOURCE", 14, weight=3, most=50),
+        Column("INSTALLED", 10, from_width=96),
+    )
+
+    def __init__(self, known: Callable[[], Known]) -> None:
+        super().__init__()
+        self._known = known
+
+    def row_id(self, row: FileRow) -> str:
+        return row.path
+
+    def cells(self, row: FileRow) -> tuple[Cell, ...]:
+        mark = place_mark(row, self._known().checked.get(row.path))
+        return (
+            Cell(row.path),
+            Cell(size(row.size)),
+            Cell(mark.text, mark.tone),
+            Cell(row.model.source if row.model else "-", "dim"),
+            Cell(row.model.installed_at[:10] if row.model else "-", "dim"),
+        )
+
+
+class InstalledView(DownloadsView):
+    """What is on this machine."""
+
+    NAME = "installed"
+    EMPTY = (
+        "Nothing is installed yet.\n\nPress v for the catalog, or a to download from elsewhere or to take a model "
+        "of this machine into the folder."
+    )
+    ACTIONS = frozenset({"use", "verify", "model", "delete", "adopt"})
+    ORDERS = (
+        Order("path", "", lambda row: row.path.casefold()),
+        Order("size", "SIZE", lambda row: row.size, descending=True),
+        Order("newest", "INSTALLED", lambda row: row.model.installed_at if row.model else "", descending=True),
+        Order("source", "SOURCE", lambda row: row.model.source.casefold() if row.model else ""),
+    )
+
+    def make_list(self, known: Callable[[], Known]) -> DownloadList:
+        return FileList(known)
+
+    def lines(self, known: Known) -> Iterable[Line]:
+        return [_line(row, known) for row in known.files]
+
+    def summary(self, known: Known, room: int) -> Content:
+        usage = known.usage
+        if usage is None:
+            return Content()
+        families = sorted(usage.families.items(), key=lambda pair: -pair[1])
+        parts = [
+            toned(f"{size(usage.free)} free", ""),
+            toned(f"{size(usage.total)} in {plural(len(usage.models), 'model')}", ""),
+            *(toned(f"{name} {size(amount)}", "dim") for name, amount in families),
+        ]
+        return within(parts, room)
+
+    def card(self, row: FileRow, known: Known, room: int) -> Content:
+        return download_cards.file_card(row, known.usage, known.checked.get(row.path), room)
+
+    def why_not(self, action: str, rows: Sequence[FileRow], known: Known) -> str:
+        if action == "adopt":
+            return "" if any(one.model is None for one in known.files) else "All files are known already."
+        if action in {"model", "use"} and len(rows) > 1:
+            return "One at a time: Esc takes the marks off."
+        return super().why_not(action, rows, known)
+
+    def refusal(self, action: str, row: FileRow, known: Known) -> str:
+        if action in _NEEDS_RECORD and row.model is None:
+            return "Nothing is known of this file; u takes it up first."
+        return ""
+
+
+def _line(row: FileRow, known: Known) -> Line:
+    model = row.model
+    text = f"{row.path} {model.title} {model.source} {model.licence}" if model else row.path
+    mark = place_mark(row, known.checked.get(row.path))
+    marks = [mark.word if "bad" not in mark.word else "bad", "pickle" if row.pickles else ""]
+    return Line(
+        row, text.casefold(), facets({"family": row.family, "in": row.store or "models folder", "state": marks})
+    )
+
+
+async def read_files(files: FilesService) -> list[FileRow]:
+    """What is told of and what is not."""
+    known = [FileRow(one.path, one.size, len(one.files), one) for one in await files.installed()]
+    unknown = await files.unknown()
+
+    def measured() -> list[FileRow]:
+        return [FileRow(path.relative_to(files.folder).as_posix(), path.stat().st_size, 1) for path in unknown]
+
+    return [*known, *await asyncio.to_thread(measured)]
+
+
+def by_source(rows: Iterable[FileRow]) -> Mapping[str, Sequence[FileRow]]:
+    """Those with a source, by it, its revision left out."""
+    found: dict[str, list[FileRow]] = {}
+    for row in rows:
+        if row.model is not None and row.model.source:
+            found.setdefault(row.model.source.partition("@")[0], []).append(row)
+    return found

@@ -1,0 +1,136 @@
+"""The lines of one tab: what is searched for, which filters are on and the order, over rows that are all there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tui.screens.model_filters import Chip
+from tui.widgets.picker import Option
+
+_ON = "on; choose it to take it off"
+OrderKey = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row, the folded text that a search looks at, and its facets, such as `family:flux`."""
+
+    row: Any
+    text: str
+    facets: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A way to sort: what it is called, the column it belongs to, and whether the largest comes first."""
+
+    name: str
+    column: str
+    key: OrderKey
+    descending: bool = False
+
+
+class Table:
+    """Rows of one kind; made once when they are read, so that a key press only compares."""
+
+    def __init__(self, orders: Sequence[Order]) -> None:
+        self.text = ""
+        self.lines: Sequence[Line] = ()
+        self._orders = {order.name: order for order in orders}
+        self._first = self._order = orders[0]
+        self._reversed = False
+        self._filters: dict[str, str] = {}
+
+    def fill(self, lines: Iterable[Line]) -> None:
+        """Other rows."""
+        self.lines = sorted(lines, key=lambda line: self._order.key(line.row), reverse=self.descending)
+
+    @property
+    def descending(self) -> bool:
+        """Whether the largest comes first."""
+        return self._order.descending is not self._reversed
+
+    @property
+    def sorted_by(self) -> tuple[str, bool]:
+        """The column's title and the direction; none of the order that is there from the beginning."""
+        return (self._order.column, self.descending) if self._is_sorted else ("", False)
+
+    @property
+    def _is_sorted(self) -> bool:
+        return self._order is not self._first or self._reversed
+
+    def found(self) -> list[Any]:
+        """The rows that hold every word and have every facet that was chosen."""
+        words, wanted = self.text.casefold().split(), self.facets
+        return [line.row for line in self.lines if wanted <= line.facets and all(word in line.text for word in words)]
+
+    # Filters
+
+    @property
+    def facets(self) -> frozenset[str]:
+        """The filters that are on."""
+        return frozenset(f"{kind}:{value}" for kind, value in self._filters.items())
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether anything but the order is chosen."""
+        return bool(self.text.strip() or self._filters)
+
+    def toggle(self, key: str) -> None:
+        """A filter on or off, by `kind:value`; one value of a kind at a time. `sort:` goes back to the first order."""
+        kind, _, value = key.partition(":")
+        if kind == "sort":
+            self._order, self._reversed = self._first, False
+            self.fill(self.lines)
+        elif self._filters.get(kind) == value:
+            del self._filters[kind]
+        else:
+            self._filters[kind] = value
+
+    def clear(self) -> None:
+        """No search and no filter."""
+        self.text = ""
+        self._filters.clear()
+
+    def chips(self) -> list[Chip]:
+        """What is on, the newest last."""
+        shown = [Chip(f"{kind}:{value}", f"{kind} {value}") for kind, value in self._filters.items()]
+        if self._is_sorted:
+            shown.append(Chip("sort:", f"by {self._order.name} {'▼' if self.descending else '▲'}"))
+        return shown
+
+    def filter_options(self) -> list[Option]:
+        """Every filter that some row has, with how many rows have it."""
+        counts = Counter(facet for line in self.lines for facet in line.facets)
+        details = {key: f"{count:,}" for key, count in counts.items()} | dict.fromkeys(self.facets, _ON)
+        return [Option(key, key.replace(":", " ", 1), details[key]) for key in sorted(details)]
+
+    # Order
+
+    def order_options(self) -> list[tuple[str, str]]:
+        """The orders, for a menu; the one in use says what choosing it again does."""
+        return [
+            (name.capitalize() + (" (reverse)" if order is self._order else ""), name)
+            for name, order in self._orders.items()
+        ]
+
+    @property
+    def order_name(self) -> str:
+        """The order in use."""
+        return self._order.name
+
+    def order(self, name: str) -> None:
+        """Sort so; by the order in use, the other way round."""
+        chosen = self._orders[name]
+        self._reversed = chosen is self._order and not self._reversed
+        self._order = chosen
+        self.fill(self.lines)
+
+
+def facets(values: Mapping[str, str | Iterable[str]]) -> frozenset[str]:
+    """`kind:value` of every value that is not empty."""
+    pairs = ((kind, [value] if isinstance(value, str) else value) for kind, value in values.items())
+    return frozenset(f"{kind}:{value}" for kind, several in pairs for value in several if value)
