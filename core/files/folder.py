@@ -17,10 +17,11 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _WEIGHT_PICKLES = re.compile(
     r"^(pytorch_model|model|consolidated|adapter_model|diffusion_pytorch_model).*\.(bin|pt|pth)$"
 )
-_STRING = r'"((?:[^"\\]++|\\.)*+)"'
-_PAIR = re.compile(rf"{_STRING}\s*+:\s*+{_STRING}", re.DOTALL)
+_STRING = rb'"((?:[^"\\]++|\\.)*+)"'
+_PAIR = re.compile(rb"%s\s*+:\s*+%s" % (_STRING, _STRING), re.DOTALL)
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.safetensors$")
 _MOST_SHARDS = 4_096
+_MOST_TENSORS = 250_000  # the largest models have 140,000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,18 +77,20 @@ def is_weight_pickle(name: str) -> bool:
 
 def shards_of_index(raw: bytes, present: Iterable[str]) -> Shards:
     """What `model.safetensors.index.json` names, walked without making its document."""
-    text = raw.decode("utf-8", "replace")
-    start = text.find('"weight_map"')
-    if start < 0 or not text.rstrip().endswith("}"):
+    start = raw.find(b'"weight_map"')
+    if start < 0 or not raw[-64:].rstrip().endswith(b"}"):
         return Shards(present=(), expected=0, problems=("The index of the weights is damaged or truncated.",))
-    named = sorted({match[2] for match in _PAIR.finditer(text, start + len('"weight_map"'))})
+    found: set[bytes] = set()
+    for count, match in enumerate(_PAIR.finditer(raw, start + len(b'"weight_map"'))):
+        found.add(match[2])
+        if count > _MOST_TENSORS or len(found) > _MOST_SHARDS:
+            return Shards(present=(), expected=0, problems=("The index names more files than any model has.",))
+    named = sorted(name.decode("utf-8", "replace") for name in found)
     there = set(present)
     outside = [name for name in named if not stays_inside(name)]
     inside = [name for name in named if stays_inside(name)]
     problems = [f"The index names a file outside of the folder: {clean_line(name)[:80]}" for name in outside[:3]]
     problems += _missing([name for name in inside if name not in there], len(inside))
-    if len(named) > _MOST_SHARDS:
-        return Shards(present=(), expected=len(named), problems=("The index names more files than any model has.",))
     return Shards(
         present=tuple(name for name in inside if name in there), expected=len(named), problems=tuple(problems)
     )

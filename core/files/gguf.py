@@ -7,21 +7,25 @@ compared with the file's size before anything of that size is made, and arrays o
 from __future__ import annotations
 
 import math
+import re
 import struct
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from core.errors import FileProblem
 from core.files.ggml import TENSOR_TYPES
-from core.files.headers import refuse, require
+from core.files.headers import LARGEST_HEADER, NeedMore, refuse, require
 
 Scalar = int | float | bool | str
 Value = Scalar | tuple[Scalar, ...]
 
 MAGIC = b"GGUF"
-_MOST_ENTRIES = 65_536  # tensors, and keys; the largest models have a few thousand
-_MOST_STRINGS = 4_000_000  # in all arrays together
+_MOST_TENSORS = 16_384  # the largest models have a few thousand
+_MOST_KEYS = 4_096  # and some dozens of these
+_MOST_STRINGS = 1_500_000  # in all arrays together: the largest vocabulary has 262,144 tokens and 514,906 merges
 _LONGEST_KEY = 65_535
 _LONGEST_KEPT = 4_096  # characters of a string, elements of an array
+_MOST_KEPT = 131_072  # characters and elements of all together
 _MOST_DIMENSIONS = 4
 _LARGEST = 2**63 - 1
 
@@ -41,6 +45,13 @@ _SCALARS = {
     11: struct.Struct("<q"),
     12: struct.Struct("<d"),
 }
+
+
+# strings of up to 63 bytes, many at a time: this steps over a vocabulary several times as fast as a loop
+_AT_ONCE = 512
+_SHORT = b"|".join(re.escape(bytes([length])) + rb"\x00{7}.{%d}" % length for length in range(1, 64))
+_SHORT_STRINGS = re.compile(rb"(?s:%s){%d}+" % (_SHORT, _AT_ONCE))
+_TENSOR_LAYOUTS = {count: struct.Struct(f"<{count}QIQ") for count in range(1, _MOST_DIMENSIONS + 1)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +104,12 @@ class _Reader:
         self._size = size
         self._at = 0
         self._strings = 0
+        self._kept = 0
 
     def header(self) -> GgufHeader:
         version = self._version()
-        tensor_count = self._count("tensors", 24)
-        metadata = self._metadata(self._count("metadata entries", 13))
+        tensor_count = self._count("tensors", 24, _MOST_TENSORS)
+        metadata = self._metadata(self._count("metadata entries", 13, _MOST_KEYS))
         alignment = _alignment(metadata.values)
         tensors = self._tensors(tensor_count, alignment)
         start = -(-self._at // alignment) * alignment
@@ -129,9 +141,9 @@ class _Reader:
         kind = "of a big-endian machine" if version & 0xFFFF == 0 else f"of version {version}"
         raise FileProblem(f"A GGUF file {kind} can't be read.", remedy="Convert it again with a current llama.cpp.")
 
-    def _count(self, what: str, least_bytes: int) -> int:
+    def _count(self, what: str, least_bytes: int, most: int) -> int:
         count = self._u64()
-        if count > _MOST_ENTRIES or count * least_bytes > self._size - self._at:
+        if count > most or count * least_bytes > self._size - self._at:
             raise refuse(f"{count:,} {what}")
         return count
 
@@ -145,7 +157,7 @@ class _Reader:
     def _entry(self, found: _Metadata, key: str, kind: int) -> None:
         if kind == _STRING:
             start, length = self._span()
-            if length > _LONGEST_KEPT:
+            if not self._keep(length):
                 found.long_strings.add(key)
             else:
                 found.values[key] = _decoded(self._data[start : start + length])
@@ -164,21 +176,44 @@ class _Reader:
         if layout is None or count > _LARGEST // 8:
             raise refuse(f"an array of {count:,} values of type {kind}")
         start = self._step(count * layout.size)
-        if count <= _LONGEST_KEPT:
+        if self._keep(count):
             flat = layout.iter_unpack(self._data[start : self._at])
             found.values[key] = tuple(value for (value,) in flat)
+
+    def _keep(self, length: int) -> bool:
+        """Whether a value of this length is kept: none is long, and all together are not much."""
+        if length > min(_LONGEST_KEPT, _MOST_KEPT - self._kept):
+            return False
+        self._kept += length
+        return True
 
     def _skip_strings(self, count: int) -> None:
         self._strings += count
         if self._strings > _MOST_STRINGS or count * 8 > self._size - self._at:
             raise refuse(f"an array of {count:,} strings")
+        left, start = count, self._at
+        try:
+            while left:
+                left -= self._skip_some(left)
+            require(self._data, self._at, self._size)
+        except NeedMore as more:  # as much as the rest takes if it is like the first of them
+            likely = (len(self._data) - start) * count // max(1, count - left)
+            raise NeedMore(max(more.at_least, min(self._size, LARGEST_HEADER, start + likely))) from None
+
+    def _skip_some(self, left: int) -> int:
+        """Step over the next strings; how many they were."""
+        found = _SHORT_STRINGS.match(self._data, self._at) if left >= _AT_ONCE else None
+        if found is not None:
+            self._at = found.end()
+            return _AT_ONCE
         data, at, last, size = self._data, self._at, len(self._data) - 8, self._size
-        for _ in range(count):
+        some = min(left, _AT_ONCE)
+        for _ in range(some):
             if at > last:
                 require(data, at + 8, size)
             at += 8 + _U64.unpack_from(data, at)[0]
-        require(data, at, size)
         self._at = at
+        return some
 
     def _tensors(self, count: int, alignment: int) -> _Tensors:
         found = _Tensors()
@@ -190,12 +225,12 @@ class _Reader:
         return found
 
     def _tensor(self, found: _Tensors, alignment: int) -> int:
-        shape = self._shape()
-        name, block, width = self._type(self._u32())
+        *shape, kind, offset = self._described()
+        name, block, width = TENSOR_TYPES.get(kind) or _unknown(kind)
         values = math.prod(shape)
         if shape[0] % block or values > _LARGEST:
-            raise refuse(f"a tensor of shape {list(shape)} and type {name}")
-        offset, length = self._u64(), values // block * width
+            raise refuse(f"a tensor of shape {shape} and type {name}")
+        length = values // block * width
         if offset != found.padded:
             raise refuse(
                 f"a tensor at offset {offset:,} where {found.padded:,} is the next, so tensors overlap or leave holes"
@@ -208,21 +243,12 @@ class _Reader:
         found.by_type[name] = found.by_type.get(name, 0) + length
         return shape[-1]
 
-    def _shape(self) -> tuple[int, ...]:
-        dimensions = self._u32()
-        if not 1 <= dimensions <= _MOST_DIMENSIONS:
+    def _described(self) -> tuple[int, ...]:
+        """Shape, type and offset of a tensor."""
+        layout = _TENSOR_LAYOUTS.get(dimensions := self._u32())
+        if layout is None:
             raise refuse(f"a tensor of {dimensions:,} dimensions")
-        return tuple(self._u64() for _ in range(dimensions))
-
-    def _type(self, kind: int) -> tuple[str, int, int]:
-        known = TENSOR_TYPES.get(kind)
-        if known is None:
-            raise FileProblem(
-                f"It has tensors of ggml type {kind}, which is not known here.",
-                cause="The file is damaged, or of a removed or very new quantization.",
-                remedy="Use another quantization of the model, such as Q4_K_M.",
-            )
-        return known
+        return layout.unpack_from(self._data, self._step(layout.size))
 
     def _scalar(self, kind: int) -> Scalar:
         layout = _SCALARS.get(kind)
@@ -261,6 +287,14 @@ class _Reader:
         require(self._data, start + length, self._size)
         self._at = start + length
         return start
+
+
+def _unknown(kind: int) -> NoReturn:
+    raise FileProblem(
+        f"It has tensors of ggml type {kind}, which is not known here.",
+        cause="The file is damaged, or of a removed or very new quantization.",
+        remedy="Use another quantization of the model, such as Q4_K_M.",
+    )
 
 
 def _decoded(raw: bytes | bytearray) -> str:

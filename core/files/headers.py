@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 FIRST_READ = 1 << 20
 LARGEST_READ = 8 << 20
-LARGEST_HEADER = 40 << 20  # the largest vocabularies in use need about 16 MiB
+LARGEST_HEADER = 24 << 20  # the largest vocabularies in use need about 16 MiB
 _HASTY = 256 << 10  # bytes that are parsed at once, without a thread
 
 

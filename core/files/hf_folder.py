@@ -16,7 +16,7 @@ from core.files.values import ByteSource, ModelInfo
 
 FIRST_READ = 128 << 10
 _INDEX = "model.safetensors.index.json"
-_LARGEST_INDEX = 32 << 20
+_LARGEST_INDEX = 16 << 20
 _LARGEST_TOKENIZER_CONFIG = 4 << 20
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "tiktoken.model", "spiece.model")
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")

@@ -29,7 +29,7 @@ def test_what_a_file_tells() -> None:
     assert header.tensors == 2
     assert header.weights_bytes == 72
     assert header.values == {"BF16": 32, "F32": 2}
-    assert header.format == "pt"
+    assert header.metadata == {"format": "pt"}
     assert header.missing_bytes == 0
 
 
