@@ -65,6 +65,7 @@ TREE: dict[str, Entry] = {
             "usage": ("Show what models take on the disk", "core.cli.installed:usage"),
             "adopt": ("Take up model files that were carried into the folder", "core.cli.installed:adopt"),
             "delete": ("Delete the files of an installed model", "core.cli.installed:delete"),
+            "export": ("Write a training tool's config for an installed model", "core.cli.training_export:export"),
             "base-dir": ("Show or set the models folder of a host", "core.cli.installed:base_dir"),
         },
     ),
