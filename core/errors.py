@@ -5,6 +5,7 @@ ModelyardError                 exit 1
 │   └── InvalidInput           exit 2   fields of a form or record, one message per field
 ├── Refused                    exit 3   allowed input, but not done
 │   ├── NotAllowed                      the action is not allowed on this record
+│   │   └── NowhereServed               no server runs the model, and it has no endpoint (core.providers)
 │   ├── PlanRefused                     the dry run found errors
 │   └── NeedsConfirmation               warnings or danger that nobody confirmed
 ├── NotFound                   exit 1   no such record, host, server, image, file
@@ -22,6 +23,7 @@ ModelyardError                 exit 1
 │   ├── SourceLost                      the line or the server failed too often
 │   ├── WrongBytes                      what came is not what was announced
 │   └── DiskFull                        no room for it
+├── ProviderError              exit 1   a model did not answer as it should; its `fault` says how (core.providers)
 ├── KeyProblem                 exit 1   an API key can't be read or kept
 │   ├── KeyMissing                      no key of this name anywhere
 │   ├── KeysLocked                      the vault has to be unlocked first

@@ -82,7 +82,7 @@ class ChatService:
         figures = _Figures()
         try:
             async with self._places.open(model, silence_s=_SILENCE_S) as place:
-                figures.place = place
+                figures.sent_to(place)
                 request = _request(model, place.served_name, turns, asked)
                 async with aclosing(place.caller.chat(request)) as parts:
                     async for part in parts:
@@ -157,7 +157,7 @@ def _request(model: Model, served_name: str, turns: Sequence[Any], asked: AskOpt
 
 @dataclass
 class _Figures:
-    """Measures one answer."""
+    """Measures one answer, from the moment at which the question can be sent: finding the key may ask the user."""
 
     began: float = field(default_factory=time.perf_counter)
     place: Place | None = None
@@ -167,6 +167,10 @@ class _Figures:
     finish: str = ""
     error: str = ""
     usage: Usage = field(default_factory=Usage)
+
+    def sent_to(self, place: Place) -> None:
+        """Now the clock runs."""
+        self.place, self.began = place, time.perf_counter()
 
     def take(self, part: Part) -> bool:
         """Whether it is a part that a reader sees."""

@@ -55,10 +55,7 @@ async def delete(yard: Modelyard, *, out: Output, conversation: str, yes: bool) 
     found = await yard.registry.get_conversation(conversation)
     await ask.must_confirm(f"Delete the conversation {found.title!r}?", yes=yes, json=out.json)
     await yard.registry.delete_conversation(found.id)
-    if out.json:
-        out.document({**summary(found), "deleted": True})
-    else:
-        out.line(f"Deleted {found.id}.")
+    out.changed({**summary(found), "deleted": True}, f"Deleted {found.id}.")
 
 
 @command("rate")
@@ -67,7 +64,5 @@ async def delete(yard: Modelyard, *, out: Output, conversation: str, yes: bool) 
 async def rate(yard: Modelyard, *, out: Output, call: int, rating: int) -> None:
     """Rate an answer from 1 to 5, by the number of its call, which chat tells; 0 takes the rating back."""
     rated = await yard.registry.rate_call(call, rating or None)
-    if out.json:
-        out.document({"call_id": rated.id, "model": rated.model_name, "rating": rated.rating})
-    else:
-        out.line(f"Rated call {rated.id} of {rated.model_name}: {rated.rating or 'no rating'}.")
+    fields = {"call_id": rated.id, "model": rated.model_name, "rating": rated.rating}
+    out.changed(fields, f"Rated call {rated.id} of {rated.model_name}: {rated.rating or 'no rating'}.")

@@ -173,8 +173,12 @@ async def _deployment(yard: Modelyard, model: str, host: str | None) -> tuple[De
 async def stop(yard: Modelyard, *, out: Output, server: str) -> None:
     """Stop a server: SIGTERM, a time-out, then SIGKILL; its GPU memory is free afterwards."""
     known = await yard.registry.get_server(server)
-    await render(out, yard.deploys.stop(known.id))
-    await _show_server(yard, out, await yard.registry.get_server(known.id), url=False)
+    reporter = Reporter(silent=out.json)
+    await render(out, yard.deploys.stop(known.id), reporter=reporter)
+    stopped = await yard.registry.get_server(known.id)
+    if out.json:
+        await _show_server(yard, out, stopped)
+    reporter.note(f"{stopped.model_name}: {stopped.status}")
 
 
 @command("restart")
@@ -197,9 +201,11 @@ async def _consent(out: Output, made: Plan, *, yes: bool) -> bool:
     return await ask.confirm("Deploy all the same?", json=out.json)
 
 
-async def render(out: Output, events: AsyncIterator[Event], *, quiet: bool = False) -> None:
+async def render(
+    out: Output, events: AsyncIterator[Event], *, quiet: bool = False, reporter: Reporter | None = None
+) -> None:
     """One operation's events: NDJSON for scripts unless `quiet`, progress on standard error for people."""
-    reporter = Reporter(silent=out.json)
+    reporter = reporter or Reporter(silent=out.json)
     try:
         async with aclosing(events) as stream:  # type: ignore[type-var]
             async for event in stream:
@@ -223,13 +229,11 @@ def _news(event: Event) -> str:
     return f"{event.text}: {event.done:,} of {event.total:,} {event.unit}".rstrip() if event.total else event.text
 
 
-async def _show_server(yard: Modelyard, out: Output, server: Server, *, url: bool = True) -> None:
+async def _show_server(yard: Modelyard, out: Output, server: Server) -> None:
     if out.json:
         hosts = {host.id: host for host in await yard.registry.hosts()}
         out.event({"event": "Done", "server": server_fields(server, hosts)})
-    elif url:
-        out.line(server.url)
-        if server.host_name != "local" and server.bind == "127.0.0.1":
-            notice(f"Only {server.host_name} itself reaches this: modelyard servers tunnel {server.id} brings it here.")
-    else:
-        notice(f"{server.model_name}: {server.status}")
+        return
+    out.line(server.url)
+    if server.host_name != "local" and server.bind == "127.0.0.1":
+        notice(f"Only {server.host_name} itself reaches this: modelyard servers tunnel {server.id} brings it here.")

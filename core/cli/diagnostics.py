@@ -170,8 +170,8 @@ class Reporter:
             _write(line)
 
     def note(self, text: str) -> None:
-        """News that stay."""
-        if not self._silent:
+        """News that stay; what stands there already as a line of its own is not said twice."""
+        if not self._silent and (self._terminal or text != self._last):
             self.end()
             notice(text)
 

@@ -56,7 +56,7 @@ async def show(yard: Modelyard, *, out: Output, head: str) -> None:
 async def add(yard: Modelyard, *, out: Output, name: str, **options: object) -> None:
     """Add a gateway that speaks the OpenAI protocol."""
     head = await yard.registry.add_head({"name": name, **_given(options)})
-    _say(out, head, f"Added the head {head.name}.")
+    out.changed(head_fields(head), f"Added the head {head.name}.")
 
 
 @command("edit")
@@ -65,7 +65,7 @@ async def add(yard: Modelyard, *, out: Output, name: str, **options: object) -> 
 async def edit(yard: Modelyard, *, out: Output, head: str, **options: object) -> None:
     """Change the fields that are given; the others stay, and models follow a new name."""
     changed = await yard.registry.edit_head(head, _given(options))
-    _say(out, changed, f"Changed the head {changed.name}.")
+    out.changed(head_fields(changed), f"Changed the head {changed.name}.")
 
 
 def _given(options: dict[str, object]) -> dict[str, Any]:
@@ -81,11 +81,4 @@ async def remove(yard: Modelyard, *, out: Output, head: str, yes: bool) -> None:
     found = await yard.registry.get_head(head)
     await ask.must_confirm(f"Forget the head {found.name} ({found.url})?", yes=yes, json=out.json)
     await yard.registry.remove_head(found.id)
-    _say(out, found, f"Forgot the head {found.name}.", removed=True)
-
-
-def _say(out: Output, head: Head, said: str, **more: object) -> None:
-    if out.json:
-        out.document({**head_fields(head), **more})
-    else:
-        out.line(said)
+    out.changed({**head_fields(found), "removed": True}, f"Forgot the head {found.name}.")

@@ -63,9 +63,7 @@ async def remove(yard: Modelyard, *, out: Output, name: str, yes: bool) -> None:
     used = f" It is used by {shown_uses(info)}." if info.uses else ""
     await ask.must_confirm(f"Remove the key {name}?{used}", yes=yes, json=out.json)
     await yard.keys.remove(name)
-    if out.json:
-        return out.document({"name": name, "removed": True})
-    return out.line(f"Removed {name}.")
+    out.changed({"name": name, "removed": True}, f"Removed {name}.")
 
 
 @command("test")
@@ -107,9 +105,7 @@ async def unlock(yard: Modelyard, *, out: Output, hours: float) -> None:
 async def lock(yard: Modelyard, *, out: Output) -> None:
     """Lock the vault again."""
     await yard.keys.lock()
-    if out.json:
-        return out.document((await yard.keys.backend()).as_dict())
-    return out.line("Locked.")
+    out.changed((await yard.keys.backend()).as_dict(), "Locked.")
 
 
 @command("passphrase")
@@ -119,9 +115,7 @@ async def passphrase(yard: Modelyard, *, out: Output, stdin: bool) -> None:
     await yard.keys.unlock_first()
     new = await _secret("New passphrase (8 characters or more): ", stdin=stdin, json=out.json, twice=True)
     await yard.keys.change_passphrase(new)
-    if out.json:
-        return out.document({"changed": True})
-    return out.line("The vault has a new passphrase.")
+    out.changed({"changed": True}, "The vault has a new passphrase.")
 
 
 async def _secret(prompt: str, *, stdin: bool, json: bool, twice: bool = False) -> str:

@@ -67,6 +67,13 @@ class Output:
         for name, cell in shown.items():
             self._write(f"{name.ljust(column)}  {self._coloured(cell)}\n")
 
+    def changed(self, document: Mapping[str, object], said: str) -> None:
+        """What a change made of a record: scripts get the record, people the sentence."""
+        if self.json:
+            self.document(document)
+        else:
+            self.line(said)
+
     def _colour(self, cell: str) -> str | None:
         return _COLOURS.get(cell) if self._colours else None
 

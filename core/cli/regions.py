@@ -45,7 +45,7 @@ def _line(row: dict[str, Any]) -> tuple[object, ...]:
 async def add(yard: Modelyard, *, out: Output, code: str, name: str) -> None:
     """Add a region of your own, such as `us-east-1 "Virginia"`."""
     region = await yard.registry.add_region({"id": code.lower(), "name": name})
-    _say(out, region, f"Added the region {region.id}.")
+    out.changed(region_fields(region), f"Added the region {region.id}.")
 
 
 @command("edit")
@@ -54,7 +54,7 @@ async def add(yard: Modelyard, *, out: Output, code: str, name: str) -> None:
 async def edit(yard: Modelyard, *, out: Output, code: str, name: str) -> None:
     """Give one of your regions another name; its code stays."""
     region = await yard.registry.edit_region(code.lower(), {"name": name})
-    _say(out, region, f"Changed the region {region.id}.")
+    out.changed(region_fields(region), f"Changed the region {region.id}.")
 
 
 @command("remove")
@@ -65,11 +65,4 @@ async def remove(yard: Modelyard, *, out: Output, code: str, yes: bool) -> None:
     region = await yard.registry.get_region(code)
     await ask.must_confirm(f"Remove the region {region.id} ({region.name})?", yes=yes, json=out.json)
     await yard.registry.remove_region(region.id)
-    _say(out, region, f"Removed the region {region.id}.", removed=True)
-
-
-def _say(out: Output, region: Region, said: str, **more: object) -> None:
-    if out.json:
-        out.document({**region_fields(region), **more})
-    else:
-        out.line(said)
+    out.changed({**region_fields(region), "removed": True}, f"Removed the region {region.id}.")

@@ -45,7 +45,6 @@ class ConnectionService:
         """
         model = await self._registry.get_model(ref)
         test = _Test(model)
-        began = time.perf_counter()
         try:
             async with self._places.open(model, silence_s=self._silence_s) as place:
                 await test.run(place)
@@ -54,7 +53,7 @@ class ConnectionService:
         report = test.report()
         await self._registry.keep_test(model.id, report.as_dict())
         if test.place is not None:
-            await self._record(report, time.perf_counter() - began)
+            await self._record(report, time.perf_counter() - test.began)
         return report
 
     async def _record(self, report: TestReport, seconds: float) -> None:
@@ -87,10 +86,11 @@ class _Test:
     unreachable: bool = False
     connect_s: float | None = None
     latency_s: float | None = None
+    began: float = 0.0  # once there is a place: finding the key may ask the user
 
     async def run(self, place: Place) -> None:
         """Ask for the list of models, for the right to ask, and for the model."""
-        self.place = place
+        self.place, self.began = place, time.perf_counter()
         lists = await self._list(place)
         if not place.at_provider or not lists:
             await self._ask(place, lists)

@@ -6,22 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from core.providers.dig import Json, dig, list_at, number_at, text_at
 from core.providers.errors import Fault
+from core.providers.refusals import by_status, error_text, tells_too_long
 from core.providers.values import ChatPiece, ChatRequest, Finish, Message, Part, ToolCall, ToolSpec, Usage
-from core.providers.wire import (
-    Call,
-    Json,
-    Said,
-    StreamedError,
-    by_status,
-    dig,
-    error_text,
-    list_at,
-    number_at,
-    tells_too_long,
-    text_at,
-    without_suffix,
-)
+from core.providers.wire import Call, Said, StreamedError, without_suffix
 
 VERSION = "2026-10-21"  # refuses temperature and top-p, even at their defaults
 SAMPLING_VERSION = "2023-06-01"  # the last one that takes them

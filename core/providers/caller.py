@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.providers import network
+from core.providers.dig import Json
 from core.providers.errors import Fault, ProviderError
 from core.providers.lines import DONE, NotJson, TooLarge, json_lines, parse, server_sent
 from core.providers.values import ChatPiece, ChatRequest, Finish, Part, ToolCall
-from core.providers.wire import Json, Said, StreamedError, Wire
+from core.providers.wire import Said, StreamedError, Wire
 
 if TYPE_CHECKING:
     import httpx

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
-from core.providers.wire import Json
+from core.providers.dig import Json
 
 _LINE_LIMIT = 4 * 1024**2  # bytes; one event may hold a long tool call
 _TOTAL_LIMIT = 32 * 1024**2  # bytes of one answer

@@ -8,25 +8,14 @@ from collections.abc import Iterable, Iterator
 from json import dumps
 from typing import Any
 
+from core.providers.dig import Json, dig, list_at, number_at, text_at
 from core.providers.errors import Fault
-from core.providers.values import ChatPiece, ChatRequest, Finish, Message, Part, ToolCall, ToolSpec, Usage
-from core.providers.wire import (
-    Call,
-    Json,
-    Said,
-    StreamedError,
-    by_status,
-    dig,
-    error_text,
-    list_at,
-    number_at,
-    tells_too_long,
-    text_at,
-    without_suffix,
-)
+from core.providers.refusals import by_status, error_text, tells_too_long
+from core.providers.values import ChatPiece, ChatRequest, Finish, Message, Part, ToolCall, Usage
+from core.providers.wire import Call, PlainWire, Said, StreamedError, as_function, without_suffix
 
 
-class OllamaWire:
+class OllamaWire(PlainWire):
     """Streams are lines of JSON; without `"stream": false` every answer is one."""
 
     name = "ollama"
@@ -37,18 +26,9 @@ class OllamaWire:
     def base(self, endpoint: str) -> str:
         return without_suffix(endpoint, "/v1/chat/completions", "/api/chat", "/api/tags", "/api", "/v1")
 
-    def headers(self, key: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {key}"} if key else {}
-
     def names(self, data: Json) -> tuple[str, ...]:
         found = (text_at(one, "model") or text_at(one, "name") for one in list_at(data, "models"))
         return tuple(name for name in found if name)
-
-    def next_page(self, data: Json) -> str:
-        return ""
-
-    def one_model_path(self, name: str) -> str:
-        return ""
 
     def chat(self, request: ChatRequest) -> Call:
         settings = {"num_predict": request.max_tokens, "temperature": request.temperature, "top_p": request.top_p}
@@ -60,7 +40,7 @@ class OllamaWire:
             "stream": request.stream,
         }
         if request.tools:
-            body["tools"] = [_tool(tool) for tool in request.tools]
+            body["tools"] = [as_function(tool) for tool in request.tools]
         return Call(path="/api/chat", body=body)
 
     def unanswerable(self, name: str) -> Call:
@@ -83,11 +63,6 @@ class OllamaWire:
 def _message(message: Message) -> dict[str, Any]:
     plain: dict[str, Any] = {"role": message.role, "content": message.text}
     return {**plain, "images": [image.data for image in message.images]} if message.images else plain
-
-
-def _tool(tool: ToolSpec) -> dict[str, Any]:
-    function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
-    return {"type": "function", "function": function}
 
 
 class OllamaReader:

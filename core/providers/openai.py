@@ -7,22 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from core.providers.dig import Json, dig, list_at, number_at, text_at
 from core.providers.errors import Fault
-from core.providers.values import ChatPiece, ChatRequest, Finish, Message, Part, ToolCall, ToolSpec, Usage
-from core.providers.wire import (
-    Call,
-    Json,
-    Said,
-    StreamedError,
-    by_status,
-    dig,
-    error_text,
-    list_at,
-    number_at,
-    tells_too_long,
-    text_at,
-    without_suffix,
-)
+from core.providers.refusals import by_status, error_text, tells_too_long
+from core.providers.values import ChatPiece, ChatRequest, Finish, Message, Part, ToolCall, Usage
+from core.providers.wire import Call, PlainWire, Said, StreamedError, as_function, without_suffix
 
 _CHAT = "/chat/completions"
 _UNKNOWN = re.compile(r"not (exist|found)|no such|unknown|invalid model")
@@ -39,11 +28,10 @@ _CODES = {
 }
 
 
-class OpenAIWire:
+class OpenAIWire(PlainWire):
     """`hosted` is OpenAI's own service, which renamed the limit and refuses settings that are the default anyway."""
 
     name = "openai"
-    ndjson = False
     models_path = "/models"
 
     def __init__(self, *, hosted: bool = False) -> None:
@@ -57,15 +45,9 @@ class OpenAIWire:
         versioned = any(_VERSION.fullmatch(part) for part in urlsplit(found).path.split("/"))
         return found if versioned else f"{found}/v1"
 
-    def headers(self, key: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {key}"} if key else {}
-
     def names(self, data: Json) -> tuple[str, ...]:
         found = list_at(data, "data") or (data if isinstance(data, list) else [])
         return tuple(name for one in found if (name := text_at(one, "id")))
-
-    def next_page(self, data: Json) -> str:
-        return ""
 
     def one_model_path(self, name: str) -> str:
         from urllib.parse import quote
@@ -83,7 +65,7 @@ class OpenAIWire:
             if value is not None and not (self._hosted and value == 1.0):
                 body[name] = value
         if request.tools:
-            body["tools"] = [_tool(tool) for tool in request.tools]
+            body["tools"] = [as_function(tool) for tool in request.tools]
         if request.stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         return Call(path=_CHAT, body=body)
@@ -106,11 +88,7 @@ def _by_words(status: int, text: str) -> Fault:
     lower = text.lower()
     if status in {400, 413, 422, 500} and tells_too_long(text):
         return Fault.CONTEXT_TOO_LONG
-    if (
-        status in {400, 404, 422}
-        and "model" in lower
-        and re.search(r"not (exist|found)|no such|unknown|invalid model", lower)
-    ):
+    if status in {400, 404, 422} and "model" in lower and _UNKNOWN.search(lower):
         return Fault.MODEL_NOT_FOUND
     if status == 503 and "loading" in lower:
         return Fault.LOADING
@@ -129,11 +107,6 @@ def _message(message: Message) -> dict[str, Any]:
         for image in message.images
     ]
     return {"role": message.role, "content": [{"type": "text", "text": message.text}, *pictures]}
-
-
-def _tool(tool: ToolSpec) -> dict[str, Any]:
-    function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
-    return {"type": "function", "function": function}
 
 
 class OpenAIReader:

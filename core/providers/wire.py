@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
+from core.providers.dig import Json
 from core.providers.errors import Fault
-from core.providers.values import ChatRequest, Part
-
-Json: TypeAlias = Any  # what json.loads gives
+from core.providers.values import ChatRequest, Part, ToolSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +84,21 @@ class Wire(Protocol):
         """What an error's body means; `data` is None when it is no JSON."""
 
 
+class PlainWire:
+    """What formats have in common where they do nothing of their own: the key as a bearer, names on one page."""
+
+    ndjson = False
+
+    def headers(self, key: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    def next_page(self, data: Json) -> str:
+        return ""
+
+    def one_model_path(self, name: str) -> str:
+        return ""
+
+
 class StreamedError(Exception):
     """An endpoint told of an error in the middle of a stream that began well."""
 
@@ -92,84 +106,6 @@ class StreamedError(Exception):
         super().__init__("error in the stream")
         self.data = data
         self.status = status
-
-
-def dig(data: Json, *path: str | int, default: Json = None) -> Json:
-    """What lies at a path of keys and indexes; the default where anything on the way is missing or of another kind."""
-    for step in path:
-        if isinstance(data, Mapping) and isinstance(step, str):
-            data = data.get(step)
-        elif isinstance(data, list) and isinstance(step, int) and -len(data) <= step < len(data):
-            data = data[step]
-        else:
-            return default
-    return default if data is None else data
-
-
-def text_at(data: Json, *path: str | int) -> str:
-    """The text at a path, "" for anything else."""
-    found = dig(data, *path)
-    return found if isinstance(found, str) else ""
-
-
-def number_at(data: Json, *path: str | int) -> int | None:
-    """The whole number at a path."""
-    found = dig(data, *path)
-    return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < 2**53 else None
-
-
-def list_at(data: Json, *path: str | int) -> list[Json]:
-    """The list at a path, [] for anything else."""
-    found = dig(data, *path)
-    return found if isinstance(found, list) else []
-
-
-def by_status(status: int) -> Fault:
-    """The kind that a status code means everywhere."""
-    known = {
-        401: Fault.UNAUTHORISED,
-        402: Fault.NO_CREDIT,
-        403: Fault.FORBIDDEN,
-        404: Fault.NOT_FOUND,
-        405: Fault.NOT_FOUND,
-        408: Fault.SILENT,
-        413: Fault.CONTEXT_TOO_LONG,
-        407: Fault.PROXY,
-        429: Fault.RATE_LIMITED,
-        503: Fault.OVERLOADED,
-        529: Fault.OVERLOADED,
-    }
-    if status in known:
-        return known[status]
-    if 300 <= status < 400:
-        return Fault.REDIRECTED
-    return Fault.SERVER_ERROR if status >= 500 else Fault.BAD_REQUEST
-
-
-_TOO_LONG = (
-    "context length",
-    "context size",
-    "context window",
-    "prompt is too long",
-    "input token count",
-    "too many tokens",
-    "maximum context",
-    "max_model_len",
-)
-
-
-def tells_too_long(text: str) -> bool:
-    """Whether an error's words mean that the talk does not fit."""
-    lower = text.lower()
-    return any(words in lower for words in _TOO_LONG)
-
-
-def error_text(data: Json) -> str:
-    """The words of an error in the shapes that are around: {"error": {"message"}}, {"error": "…"}, {"message"}, …"""
-    for path in (("error", "message"), ("error",), ("message",), ("detail",), (0, "error", "message")):
-        if found := text_at(data, *path):
-            return found
-    return ""
 
 
 def without_suffix(endpoint: str, *suffixes: str) -> str:
@@ -181,3 +117,9 @@ def without_suffix(endpoint: str, *suffixes: str) -> str:
             path = path.removesuffix(suffix).rstrip("/")
             break
     return urlunsplit((scheme, place, path, "", ""))
+
+
+def as_function(tool: ToolSpec) -> dict[str, Any]:
+    """A tool as OpenAI writes it, and others after it."""
+    function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    return {"type": "function", "function": function}

@@ -128,7 +128,7 @@ def test_the_life_of_a_server(model: str, server: str) -> None:
     assert modelyard("chat", model, "hello").code == 3
 
     assert done("restart", model).out.strip() == server
-    done("stop", model)
+    assert done("stop", model).err.splitlines() == [f"{model}: stopping", f"{model}: stopped"]
     assert done("servers", "remove", model, "--yes", "--json").json()["removed"] is True
     assert done("servers", "list", "--json").json() == {"servers": []}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from core.chat.attachments import IMAGE_LIMIT, load_image, load_tools
 from core.chat.export import as_document, as_markdown
 from core.errors import FileProblem, InvalidInput, NotAllowed, NotFound
 from core.providers.errors import ProviderError
+from core.registry.records import Model
 from tests.providers.formats import COUNTS
-from tests.providers.server import FakeProvider, wait_until
+from tests.providers.server import KEY, FakeProvider, wait_until
 from tests.providers.yard import SmallYard
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
@@ -48,6 +50,33 @@ async def test_each_provider_answers_and_is_counted(server: FakeProvider, yard: 
     )
     assert call.first_token_s is not None
     assert 0 < call.first_token_s <= call.seconds
+
+
+async def test_typing_a_passphrase_is_not_the_models_latency(
+    server: FakeProvider, yard: SmallYard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """N3, P9: the clock starts when the question can be sent, not while the vault's passphrase is asked for."""
+    typed, clock = 0.0, time.perf_counter
+
+    async def slow(model: Model) -> str:
+        nonlocal typed
+        typed += 1000
+        return KEY
+
+    monkeypatch.setattr(yard.keys, "for_model", slow)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + typed)
+    await yard.add(server)
+    _, done = await _say(Talk(yard.chat, yard.registry, "mine"), "Hi")
+    report = await yard.connections.test("mine")
+    assert typed == 2000
+    assert report.latency_s is not None
+    seconds = [
+        done.first_token_s,
+        done.seconds,
+        report.latency_s,
+        *(call.seconds for call in await yard.registry.calls()),
+    ]
+    assert max(seconds) < 1000
 
 
 async def test_the_record_sets_what_is_asked_and_can_be_overridden(server: FakeProvider, yard: SmallYard) -> None:
