@@ -13,7 +13,6 @@ from core.files.paths import stays_inside
 from core.files.values import SourceEntry
 from core.text import clean_line
 
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _WEIGHT_PICKLES = re.compile(
     r"^(pytorch_model|model|consolidated|adapter_model|diffusion_pytorch_model).*\.(bin|pt|pth)$"
 )

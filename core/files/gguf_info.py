@@ -151,6 +151,7 @@ def _extra(keys: _Keys) -> dict[str, str]:
         "sliding_head_dim": keys.number("attention.key_length_swa"),
         "experts": keys.number("expert_count"),
         "adapter": keys.text("adapter.type") if keys.text("general.type") == "adapter" else "",
+        "base_model": keys.text("general.base_model.0.repo_url") or keys.text("general.base_model.0.name"),
         "projector": "1" if keys.text("general.type") == "mmproj" or keys.arch == "clip" else "",
         "shared_kv_layers": keys.number("attention.shared_kv_layers"),
     }

@@ -13,6 +13,7 @@ from core.files.headers import read_header
 from core.files.hf_config import LARGEST, HfConfig, describe_config, parse_json
 from core.files.safetensors import SafetensorsHeader, parse_safetensors
 from core.files.values import ByteSource, ModelInfo
+from core.text import clean_line
 
 FIRST_READ = 128 << 10
 _INDEX = "model.safetensors.index.json"
@@ -20,6 +21,7 @@ _LARGEST_INDEX = 16 << 20
 _LARGEST_TOKENIZER_CONFIG = 4 << 20
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "tiktoken.model", "spiece.model")
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
+_BASES = ("base_model", "ss_sd_model_name", "modelspec.architecture", "ss_base_model_version")
 _DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F8_E4M3": "float8_e4m3fn", "F64": "float64"}
 
 ReadAll = Callable[[Iterable[str], Callable[[str], Awaitable[SafetensorsHeader]]], Awaitable[list[SafetensorsHeader]]]
@@ -84,8 +86,22 @@ def describe(
             for name, header in headers
             if header.missing_bytes
         ),
-        extra={"packed_values": str(packed)} if (packed := values.get("I32", 0) + values.get("U8", 0)) else {},
+        extra={**_packed(values), **_lora([header for _, header in headers])},
     )
+
+
+def _packed(values: dict[str, int]) -> dict[str, str]:
+    packed = values.get("I32", 0) + values.get("U8", 0)
+    return {"packed_values": str(packed)} if packed else {}
+
+
+def _lora(headers: list[SafetensorsHeader]) -> dict[str, str]:
+    """An adapter by the names of its tensors, and what its trainer noted of its base."""
+    if 2 * sum(one.adapter_tensors for one in headers) <= sum(one.tensors for one in headers):
+        return {}
+    noted = {key: text for one in headers for key, text in one.metadata.items()}
+    base = next((clean_line(noted[key]) for key in _BASES if noted.get(key)), "")
+    return {"adapter": "lora", **({"base_model": base} if base else {})}
 
 
 def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:
@@ -110,7 +126,7 @@ async def with_config(source: ByteSource, found: ModelInfo, there: dict[str, int
         parameters=_parameters(found, quantization, config),
         has_tokenizer=any(name in there for name in _TOKENIZERS),
         has_chat_template=await _has_template(source, base, there),
-        problems=(*found.problems, *_lacks(there, adapter=bool(adapter))),
+        problems=(*found.problems, *_lacks(there, adapter=bool(adapter) or "adapter" in found.extra)),
     )
 
 
@@ -155,7 +171,8 @@ def _adapter(document: dict[str, Any]) -> dict[str, str]:
     if not document:
         return {}
     base_model = document.get("base_model_name_or_path")
-    return {"adapter": str(document.get("peft_type", "LORA")).lower(), "base_model": str(base_model or "")}
+    kind = clean_line(str(document.get("peft_type", "LORA")))[:40].lower()
+    return {"adapter": kind, "base_model": clean_line(str(base_model or ""))[:200]}
 
 
 async def _has_template(source: ByteSource, base: str, there: dict[str, int]) -> bool:

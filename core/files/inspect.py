@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from core.errors import FileProblem, NotFound
-from core.files import folder, hf_folder
-from core.files.gguf import GgufHeader, parse_gguf
+from core.files import diffusers, folder, hf_folder, pickles
+from core.files.gguf import MAGIC, GgufHeader, parse_gguf
 from core.files.gguf_info import describe_gguf, split_of
 from core.files.headers import read_header
+from core.files.kinds import PICKLES, Kind, kind_of
 from core.files.safetensors import parse_safetensors
 from core.files.values import ByteSource, ModelInfo, SourceEntry
 from core.text import clean_line
@@ -22,11 +23,13 @@ __all__ = ["ByteSource", "ModelInfo", "inspect_model"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-UNSAFE = "Pickle files can run code when they are loaded, so they are unsafe and never opened here."
+_CODE_SHOWN = 5
 
 
-async def inspect_model(source: ByteSource, path: str) -> ModelInfo:
+async def inspect_model(source: ByteSource, path: str, *, here: bool = False) -> ModelInfo:
     """What lies at `path` on a host: a .gguf file, or a folder with one model.
+
+    On this machine (`here`) pickles are scanned as well, which reads more of them than their headers.
 
     Raises:
         NotFound: nothing is there. FileProblem: no model, several, or a damaged header. HostUnreachable and
@@ -39,9 +42,8 @@ async def inspect_model(source: ByteSource, path: str) -> ModelInfo:
             cause="The path is wrong, or the model is not on this host.",
             remedy="Correct the path, or copy or download the model to it.",
         )
-    if entry.is_dir:
-        return await _folder(source, path)
-    return await _file(source, path, entry.size)
+    info = await (_folder(source, path) if entry.is_dir else _file(source, path, entry.size))
+    return await _scanned(info, path if entry.is_dir else str(PurePosixPath(path).parent)) if here else info
 
 
 async def _file(source: ByteSource, path: str, size: int) -> ModelInfo:
@@ -51,9 +53,12 @@ async def _file(source: ByteSource, path: str, size: int) -> ModelInfo:
         return await _gguf(source, path, size)
     if suffix == ".safetensors":
         header = await read_header(source, path, size, parse_safetensors, first=hf_folder.FIRST_READ)
-        return replace(hf_folder.describe(path, [(name, header)], files=((name, size),)), extra={})
-    if suffix in folder.PICKLES:
+        found = hf_folder.describe(path, [(name, header)], files=((name, size),))
+        return replace(found, extra={key: found.extra[key] for key in ("adapter", "base_model") if key in found.extra})
+    if suffix in PICKLES:
         return _pickle(path, ((name, size),), size)
+    if await source.read(path, length=len(MAGIC)) == MAGIC:  # a blob of Ollama's store
+        return await _gguf(source, path, size)
     raise FileProblem(
         f"{clean_line(name)} is no model file that is known here.",
         cause="Known are .gguf, .safetensors, and PyTorch's .bin, .pt, .pth and .ckpt.",
@@ -62,7 +67,21 @@ async def _file(source: ByteSource, path: str, size: int) -> ModelInfo:
 
 
 def _pickle(path: str, files: tuple[tuple[str, int], ...], size: int) -> ModelInfo:
-    return ModelInfo(path=path, format="pickle", weights_bytes=size, files=files, problems=(UNSAFE,))
+    return ModelInfo(path=path, format="pickle", weights_bytes=size, files=files, warnings=(pickles.UNSAFE,))
+
+
+async def _scanned(info: ModelInfo, base: str) -> ModelInfo:
+    """With what a scanner sees of the pickles among its files."""
+    names = [name for name, _ in info.files if kind_of(name) is Kind.PICKLE]
+    if not names:
+        return info
+    scans = await asyncio.to_thread(pickles.scan, [Path(base, name) for name in names])
+    worst = pickles.worst(scans)
+    return replace(
+        info,
+        warnings=(*info.warnings, *pickles.problems(dict(zip(names, scans, strict=True)))),
+        extra={**info.extra, **({"pickle": str(worst.level)} if worst else {})},
+    )
 
 
 async def _gguf(source: ByteSource, path: str, size: int) -> ModelInfo:
@@ -109,14 +128,30 @@ async def _folder(source: ByteSource, path: str) -> ModelInfo:
     entries = await source.listdir(path)
     there = folder.sizes(entries)
     gguf = [name for name in there if name.lower().endswith(".gguf")]
+    if diffusers.INDEX in there and not gguf and any(entry.is_dir for entry in entries):
+        return _beside(await diffusers.inspect(source, path, there, entries, read_all=_each), there)
     if any(name.endswith(".safetensors") for name in there):
-        return await hf_folder.inspect(source, path, there, read_all=_each)
+        return _beside(await hf_folder.inspect(source, path, there, read_all=_each), there)
     if chosen := folder.choose_gguf(gguf, path):
         return await _gguf_in_folder(source, path, there, chosen[0])
-    pickles = {name: size for name, size in there.items() if folder.is_weight_pickle(name)}
-    if pickles:
-        return await hf_folder.with_config(source, _pickle(path, _listing(there), sum(pickles.values())), there)
+    loaded = {name: size for name, size in there.items() if folder.is_weight_pickle(name)}
+    if loaded:
+        found = await hf_folder.with_config(source, _pickle(path, _listing(there), sum(loaded.values())), there)
+        return _beside(found, there)
     raise _no_model(path, there, entries)
+
+
+def _beside(info: ModelInfo, there: dict[str, int]) -> ModelInfo:
+    """With the files that could run something, whether or not an engine would load them."""
+    unsafe = sorted(name for name in there if kind_of(name) is Kind.PICKLE)
+    code = sorted(name for name in there if kind_of(name) is Kind.CODE)
+    told = {"pickles": ", ".join(map(clean_line, unsafe)), "code": ", ".join(map(clean_line, code[:_CODE_SHOWN]))}
+    warnings = info.warnings
+    if unsafe and info.format != "pickle":
+        warnings += (f"Beside its tensors lie pickle files, which no engine is to load: {told['pickles'][:200]}.",)
+    if code:
+        warnings += (f"It brings program code, which runs only where that is allowed: {told['code'][:200]}.",)
+    return replace(info, warnings=warnings, extra={**info.extra, **{key: text for key, text in told.items() if text}})
 
 
 async def _gguf_in_folder(source: ByteSource, path: str, there: dict[str, int], name: str) -> ModelInfo:
@@ -132,12 +167,12 @@ def _listing(there: dict[str, int]) -> tuple[tuple[str, int], ...]:
 
 def _no_model(path: str, there: dict[str, int], entries: Sequence[SourceEntry]) -> FileProblem:
     inner = [clean_line(folder.name_of(entry)) for entry in entries if entry.is_dir]
-    if "model_index.json" in there:
-        cause = "It is a diffusion pipeline, which the language model engines do not serve."
+    if diffusers.INDEX in there:
+        cause = "It is a diffusion pipeline without its parts."
     elif inner:
         cause = f"It holds no weights itself, but folders: {', '.join(inner[:5])}."
     else:
-        cause = "It holds no .gguf and no .safetensors file." if there else "It is empty."
+        cause = "It holds no .gguf and no .safetensors file." if entries else "It is empty."
     return FileProblem(
         f"{clean_line(path)} holds no model.",
         cause=cause,

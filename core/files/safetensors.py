@@ -155,13 +155,19 @@ def _metadata(raw: bytes | bytearray, at: int, end: int, sums: _Sums) -> int:
         if key is None or value is None or after is None:
             raise refuse("its metadata are no map of texts")
         if key[1] in _KEPT:
-            sums.metadata[key[1][1:-1].decode()] = (
-                value[0][1 : _LONGEST_KEPT + 1].rstrip(b'"').decode("utf-8", "replace")
-            )
+            sums.metadata[key[1][1:-1].decode()] = _text(value[0])
         at = after.end()
         if after[1] == b"}":
             return at
     raise refuse("more metadata than any model has")
+
+
+def _text(raw: bytes) -> str:
+    """The beginning of a JSON text; "" when it is long or damaged."""
+    try:
+        return str(json.loads(raw))[:_LONGEST_KEPT] if len(raw) < 16 * _LONGEST_KEPT else ""
+    except ValueError:
+        return ""
 
 
 def _tensor(raw: bytes | bytearray, key: re.Match[bytes], end: int, sums: _Sums) -> int:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from core.errors import NotFound, Refused
 from core.events import Event, Progress
 from core.files import installed
-from core.files.folder import PICKLES
 from core.files.installed import InstalledModel
+from core.files.kinds import PICKLES
 from core.files.verify import Checked, Condition, Verification
 from core.registry.values import ACTIVE, LOCAL_HOST
 

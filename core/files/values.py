@@ -36,14 +36,16 @@ class ModelInfo:
     """What headers and configuration say of a model; sizes in bytes, None means not told.
 
     `path` is what an engine loads: a .gguf file (the first of a split) or a folder. `weights_bytes` is the sum of
-    the tensors' bytes. `files` are (name, size). `problems` are damage found, in sentences.
+    the tensors' bytes. `files` are (name, size). `problems` are damage found, `warnings` what a whole model may do to
+    whoever loads it, in sentences.
 
     `extra` may hold `kv_heads_per_layer` ("8,8,0,…"), `attention_layers` (of a hybrid: the others keep no KV),
-    `sliding_head_dim`, `sliding_kv_heads`, `adapter`, `base_model`, `mmproj`, `name`, `quantization_bits`, `library`.
+    `sliding_head_dim`, `sliding_kv_heads`, `adapter`, `base_model`, `mmproj`, `name`, `quantization_bits`, `library`,
+    `components` (of a diffusion pipeline), `pickle` (a scan's level), `pickles` and `code` (files beside the model).
     """
 
     path: str
-    format: str  # "gguf", "safetensors", "pickle" or "unknown"
+    format: str  # "gguf", "safetensors", "diffusers", "pickle" or "unknown"
     architecture: str = ""
     parameters: int | None = None
     quantization: str = ""
@@ -67,4 +69,5 @@ class ModelInfo:
     split: tuple[int, int] | None = None  # parts present, parts expected
     files: tuple[tuple[str, int], ...] = ()
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     extra: dict[str, str] = field(default_factory=dict)

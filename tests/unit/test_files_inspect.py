@@ -16,6 +16,7 @@ from core.files.gguf import parse_gguf
 from core.files.headers import read_header
 from core.files.inspect import ModelInfo, inspect_model
 from tests.unit.model_files import LLAMA, TENSORS, FolderSource, Tensor, gguf, safetensors
+from tests.unit.pickles import running, zipped
 
 CONFIG: dict[str, Any] = {
     "architectures": ["Qwen2ForCausalLM"],
@@ -186,7 +187,8 @@ async def test_pickles_are_flagged_and_never_opened(tmp_path: Path, name: str) -
     source = FolderSource()
     info = await inspect_model(source, str(tmp_path / name))
     assert info.format == "pickle"
-    assert "unsafe" in info.problems[0]
+    assert "unsafe" in info.warnings[0]
+    assert info.problems == ()
     assert source.reads == []
 
 
@@ -194,7 +196,73 @@ async def test_a_folder_of_pickles(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "m", CONFIG, pytorch_model__bin=b"\x80\x04")
     info = await inspect_model(FolderSource(), str(folder))
     assert (info.format, info.layers) == ("pickle", 28)
-    assert "unsafe" in info.problems[0]
+    assert "unsafe" in info.warnings[0]
+
+
+async def test_here_a_scanner_tells_what_a_pickle_imports(tmp_path: Path) -> None:
+    """D5, L9: on this machine, in a process of its own; the file is never loaded."""
+    victim = tmp_path / "victim"
+    content = zipped(running(victim))
+    folder = write_folder(tmp_path / "m", CONFIG, pytorch_model__bin=content, modeling_x__py="import os")
+    info = await inspect_model(FolderSource(), str(folder), here=True)
+    assert info.extra["pickle"] == "dangerous"
+    assert any("posix.system" in warning for warning in info.warnings)
+    assert any("modeling_x.py" in warning for warning in info.warnings)
+    (folder / "model.safetensors").write_bytes(safetensors({"w": ("BF16", [10], 20)}))
+    mixed = await inspect_model(FolderSource(), str(folder), here=True)
+    assert (mixed.format, mixed.extra["pickles"]) == ("safetensors", "pytorch_model.bin")
+    assert any("posix.system" in warning for warning in mixed.warnings)
+    assert not victim.exists()
+
+
+async def test_a_blob_without_a_suffix_is_known_by_its_first_bytes(tmp_path: Path) -> None:
+    """X8: Ollama's blobs are GGUF files."""
+    blob = tmp_path / f"sha256-{'0' * 64}"
+    blob.write_bytes(gguf(LLAMA, TENSORS))
+    info = await inspect_model(FolderSource(), str(blob))
+    assert (info.format, info.architecture, info.path) == ("gguf", "llama", str(blob))
+    blob.write_bytes(b"else")
+    assert "no model file" in (await refused(blob)).message
+
+
+async def test_a_diffusion_pipeline_is_the_sum_of_its_parts(tmp_path: Path) -> None:
+    index = {"_class_name": "FluxPipeline", "transformer": ["diffusers", "X"], "vae": ["diffusers", "Y"]}
+    odd = {"scheduler": ["diffusers", "Z"], "tokenizer": ["t", "T"], "safety": [None, None], "../out": ["a", "b"]}
+    folder = write_folder(tmp_path / "m", None, model_index__json=json.dumps({**index, **odd}))
+    for part, values in (("transformer", 10), ("vae", 6), ("tokenizer", 0)):
+        (folder / part).mkdir()
+        if values:
+            content = safetensors({"w": ("BF16", [values], 2 * values)})
+            (folder / part / "diffusion_pytorch_model.safetensors").write_bytes(content)
+    info = await inspect_model(FolderSource(), str(folder))
+    assert (info.format, info.architecture, info.parameters, info.weights_bytes) == (
+        "diffusers",
+        "FluxPipeline",
+        16,
+        32,
+    )
+    assert info.has_tokenizer
+    assert info.problems == ()
+    assert "../out" not in info.extra["components"]
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    assert "vae" in (await inspect_model(FolderSource(), str(folder))).problems[0]
+
+
+@pytest.mark.parametrize("name", ["x.lora_A.weight", "lora_unet_down.alpha", "a.lora_down.weight", "b.hada_w1_a"])
+async def test_an_adapter_in_one_file_is_known_by_its_tensors(tmp_path: Path, name: str) -> None:
+    """L9: and by what its trainer noted of its base."""
+    path = tmp_path / "style.safetensors"
+    path.write_bytes(safetensors({name: ("BF16", [10], 20)}, metadata={"ss_sd_model_name": "sdxl\x1b[2J_base"}))
+    info = await inspect_model(FolderSource(), str(path))
+    assert (info.extra["adapter"], info.extra["base_model"]) == ("lora", "sdxl_base")
+
+
+async def test_an_adapter_as_gguf_names_its_base(tmp_path: Path) -> None:
+    path = tmp_path / "x.gguf"
+    told: dict[str, Any] = {"general.type": "adapter", "adapter.type": "lora", "general.base_model.0.name": "Llama 3"}
+    path.write_bytes(gguf({**LLAMA, **told}, TENSORS))
+    info = await inspect_model(FolderSource(), str(path))
+    assert (info.extra["adapter"], info.extra["base_model"]) == ("lora", "Llama 3")
 
 
 def test_nothing_here_can_unpickle() -> None:
