@@ -6,7 +6,7 @@ urllib3 in threads: with large reads it moves twice what an asynchronous client 
 from __future__ import annotations
 
 import re
-import time
+import threading
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -45,15 +45,63 @@ class Version:
     size: int
     tag: str
 
+    def matches(self, other: Version) -> bool:
+        """Whether both may be one content, as far as they are told."""
+        return self.size == other.size and (self.tag == other.tag or not self.tag or not other.tag)
+
 
 @dataclass(kw_only=True, eq=False)
 class Reply:
-    """An open answer from byte `start` on; `ranges` tells whether the server can give parts."""
+    """An open answer from byte `start` on; `ranges` tells whether the server can give parts.
+
+    `left` counts the bytes that are still to come of it, None when the server does not tell.
+    """
 
     response: BaseHTTPResponse
     start: int
     version: Version
     ranges: bool
+    left: int | None = None
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill the buffer as far as the answer goes: fewer bytes are its end, or the line's.
+
+        Raises:
+            TryAgain: the line broke.
+        """
+        from http.client import HTTPException
+
+        from urllib3.exceptions import HTTPError
+
+        try:
+            count = self._read_into(buffer)
+        except (HTTPException, HTTPError, OSError, ValueError) as error:
+            raise TryAgain(clean_line(str(error)) or type(error).__name__) from error
+        if self.left is not None:
+            self.left -= count
+        return count
+
+    def _read_into(self, buffer: memoryview) -> int:
+        """Without a copy where urllib3 lets us reach the answer below; that halves the time."""
+        from http.client import HTTPResponse
+
+        below = getattr(self.response, "_fp", None)
+        if isinstance(below, HTTPResponse):
+            return below.readinto(buffer)
+        piece = self.response.read(len(buffer), decode_content=False)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        """Keep the connection if nothing of the answer is left in it."""
+        if self.left == 0:
+            self.response.release_conn()
+        else:
+            self.response.close()
+
+    def interrupt(self) -> None:
+        """End a read that waits in another thread."""
+        self.response.shutdown()
 
 
 class Http:
@@ -62,6 +110,8 @@ class Http:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._pools: dict[str, PoolManager | ProxyManager] = {}
+        self._chosen: dict[tuple[str, str], PoolManager | ProxyManager] = {}
+        self._choosing = threading.Lock()
 
     def open(self, address: Address, start: int, end: int | None, *, known: Version | None) -> Reply:
         """Ask for [start, end); with `known`, a file that is another one by now is answered from its beginning.
@@ -76,7 +126,7 @@ class Http:
         try:
             return _reply(response, start, known)
         except BaseException as error:
-            response.release_conn() if isinstance(error, TryAgain) else response.close()
+            response.close()
             if redirected and response.status in _EXPIRED:
                 raise Expired from error
             raise
@@ -112,10 +162,13 @@ class Http:
         from urllib.request import getproxies, proxy_bypass
 
         parts = urlsplit(url)
-        proxy = "" if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme, "")
-        if proxy not in self._pools:
-            self._pools[proxy] = self._made(proxy)
-        return self._pools[proxy]
+        key = (parts.scheme, parts.netloc)
+        with self._choosing:
+            if key not in self._chosen:
+                proxy = "" if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme, "")
+                self._pools[proxy] = self._pools.get(proxy) or self._made(proxy)
+                self._chosen[key] = self._pools[proxy]
+            return self._chosen[key]
 
     def _made(self, proxy: str) -> PoolManager | ProxyManager:
         import ssl
@@ -151,7 +204,8 @@ def _reply(response: BaseHTTPResponse, start: int, known: Version | None) -> Rep
     if response.status == 200:
         size = int(response.headers.get("Content-Length", "-1"))
         ranges = response.headers.get("Accept-Ranges", "").lower() == "bytes"
-        return Reply(response=response, start=0, version=Version(size=size, tag=_tag(response)), ranges=ranges)
+        version, left = Version(size=size, tag=_tag(response)), size if size >= 0 else None
+        return Reply(response=response, start=0, version=version, ranges=ranges, left=left)
     if response.status == 416:  # what we have is longer than what is there, or it is empty
         size = int(response.headers.get("Content-Range", "").rpartition("/")[2] or -1)
         return Reply(response=response, start=size, version=Version(size=size, tag=_tag(response)), ranges=True)
@@ -167,7 +221,8 @@ def _part(response: BaseHTTPResponse, start: int, known: Version | None) -> Repl
     tag = _tag(response)
     if known and known.tag and not tag:
         tag = known.tag  # an If-Range that was met: some servers leave the tag out of parts
-    return Reply(response=response, start=start, version=Version(size=int(told[3]), tag=tag), ranges=True)
+    version, left = Version(size=int(told[3]), tag=tag), int(told[2]) + 1 - start
+    return Reply(response=response, start=start, version=version, ranges=True, left=left)
 
 
 def _tag(response: BaseHTTPResponse) -> str:
@@ -182,10 +237,11 @@ def _retry_after(response: BaseHTTPResponse) -> float | None:
     told = str(response.headers.get("Retry-After", "")).strip()
     if told.isdigit():
         return float(told)
-    try:
-        return max(0.0, parsedate_to_datetime(told).timestamp() - time.time())
+    try:  # a date by the server's clock: ours may be wrong, or be set meanwhile
+        wait = parsedate_to_datetime(told) - parsedate_to_datetime(str(response.headers.get("Date", "")))
     except (TypeError, ValueError):
         return None
+    return max(0.0, wait.total_seconds())
 
 
 def _refusal(response: BaseHTTPResponse) -> DownloadFailed:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from core.downloads.http import Version
 from core.errors import DiskFull, FileProblem
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # errors of a disk, or a user's share of it, that is full
 _NOTE_LIMIT = 1 << 20
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """What came of which content: [start, end) pairs in order, apart from each other."""
+    """What came of which content: [start, end) pairs in order, apart from each other.
+
+    `safe` is what is on the disk by now, and outlives a machine that loses its power; `done` a program that is killed.
+    """
 
     version: Version
     done: tuple[Span, ...]
+    safe: tuple[Span, ...] = ()
 
     @property
     def missing(self) -> list[Span]:
@@ -62,26 +67,61 @@ class Partial:
         except BaseException as error:
             os.close(descriptor)
             self.path.unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            if isinstance(error, OSError) and error.errno in FULL:
                 raise no_room(self.target, size) from error
             raise
         return descriptor
 
-    def write_note(self, note: Note, descriptor: int) -> None:
-        """Keep what has come: the bytes are on the disk before the note that tells of them."""
-        os.fdatasync(descriptor)
-        fresh = self._note.with_suffix(".new")
-        content = {"size": note.version.size, "tag": note.version.tag, "done": [list(span) for span in note.done]}
-        fresh.write_text(json.dumps(content), encoding="utf-8")
-        fresh.replace(self._note)
+    def write_note(self, note: Note) -> None:
+        """Keep what has come; on a full disk the note before stays, which is true as well."""
+        content = {"size": note.version.size, "tag": note.version.tag, "done": note.done, "safe": note.safe}
+        try:
+            self._write({**content, "boot": _boot()})
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+
+    def claim(self, status: os.stat_result) -> None:
+        """Note which file is about to get the name, so that it is known for ours if the program is killed then."""
+        self._write({"claim": _identity(status)})
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether the file that has the name is the one that was to get it."""
+        try:
+            with self._note.open("rb") as file:
+                return bool(json.loads(file.read(_NOTE_LIMIT))["claim"] == _identity(self.target.stat()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def finish(self, descriptor: int) -> None:
-        """Give the file its name, which nobody else took meanwhile.
+        """Bring the file to the disk, then give it its name.
 
         Raises:
             FileProblem: there is a file of that name.
         """
         os.fsync(descriptor)
+        self.place()
+        self.discard()
+        keep_names(self.target.parent)
+
+    def finish_claimed(self, descriptor: int) -> None:
+        """The same, with a claim that stays: for a file whose hash nobody announces.
+
+        Raises:
+            FileProblem: there is a file of that name.
+        """
+        os.fsync(descriptor)
+        self.claim(os.fstat(descriptor))
+        self.place()
+        keep_names(self.target.parent)
+
+    def place(self) -> None:
+        """Give the file its name, which nobody else took meanwhile; its bytes are on the disk already.
+
+        Raises:
+            FileProblem: there is a file of that name.
+        """
         try:
             os.link(self.path, self.target)
         except FileExistsError as error:
@@ -90,24 +130,30 @@ class Partial:
             ) from error
         except OSError:  # a file system without links
             _rename_without_replacing(self.path, self.target)
-        self.discard()
-        folder = os.open(self.target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        os.fsync(folder)
-        os.close(folder)
+        self.path.unlink(missing_ok=True)
+
+    def _write(self, content: dict[str, Any]) -> None:
+        fresh = self._note.with_suffix(".new")
+        fresh.write_text(json.dumps(content), encoding="utf-8")
+        fresh.replace(self._note)
 
     def discard(self) -> None:
-        """Remove the part and its note."""
+        """Remove the part and its note or claim."""
         for path in (self._note, self.path, self._note.with_suffix(".new")):
             path.unlink(missing_ok=True)
 
 
-def git_sha1(path: Path) -> str:
-    """The hash by which git knows a file's content."""
-    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+def _identity(status: os.stat_result) -> list[int]:
+    return [status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def keep_names(folder: Path) -> None:
+    """The names in a folder are on the disk when this returns."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def no_room(target: Path, size: int) -> DiskFull:
@@ -136,9 +182,25 @@ def _rename_without_replacing(source: Path, target: Path) -> None:
 
 
 def _parsed(content: dict[str, Any]) -> Note:
+    """What was only with the kernel counts until the machine starts anew."""
     version = Version(size=int(content["size"]), tag=str(content["tag"]))
-    done = tuple((int(start), int(end)) for start, end in content["done"])
-    edges = [edge for span in done for edge in span]
-    if edges != sorted(edges) or (edges and not 0 <= edges[0] <= edges[-1] <= version.size):
+    safe = _spans(content["safe"], version.size)
+    is_same_boot = content["boot"] == _boot() != ""
+    return Note(version=version, done=_spans(content["done"], version.size) if is_same_boot else safe, safe=safe)
+
+
+def _spans(told: list[list[Any]], size: int) -> tuple[Span, ...]:
+    spans = tuple((int(start), int(end)) for start, end in told)
+    edges = [edge for span in spans for edge in span]
+    if edges != sorted(edges) or (edges and not 0 <= edges[0] <= edges[-1] <= size):
         raise ValueError("spans out of order")
-    return Note(version=version, done=done)
+    return spans
+
+
+@cache
+def _boot() -> str:
+    """Which start of the machine this is; "" where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
 import threading
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from core.downloads.http import Version
-from core.downloads.partial import Partial, no_room
-from core.downloads.transfer import Cancelled
-from core.downloads.values import Fetched
+from core.downloads.partial import Partial, keep_names
+from core.downloads.sink import Sink
+from core.downloads.values import Cancelled, Fetched
 from core.errors import FileProblem, WrongBytes
-
-_PIECE = 4 << 20
+from core.files import digest
 
 
 class How(StrEnum):
@@ -30,11 +26,12 @@ class How(StrEnum):
 class Placing:
     """Puts one file in its place; `run` blocks.
 
-    The original of a move goes only when the copy was hashed and is on the disk.
+    The original of a move goes only when the copy was hashed and is on the disk. A claim stays beside the file.
     """
 
     def __init__(self, url: str, target: Path, *, how: How) -> None:
         self._source = Path(unquote(urlsplit(url).path))
+        self._partial = Partial(target)
         self._target = target
         self._how = how
         self._stopped = threading.Event()
@@ -62,7 +59,8 @@ class Placing:
         if self._target.exists():
             raise FileProblem(f"There is a file {self._target} already.", remedy="Verify or move it.")
         if self._how is not How.COPY and self._linked():
-            return self._hashed(self._target)
+            sha256 = digest.sha256(self._target, each=self._advance)
+            return Fetched(path=self._target, size=self.done, sha256=sha256, etag="", received=0)
         fetched = self._copied()
         if self._how is How.MOVE:
             self._source.unlink()
@@ -70,10 +68,12 @@ class Placing:
 
     def _linked(self) -> bool:
         """On one file system a link is enough, and a move is one as well."""
+        self._partial.claim(self._source.stat())
         try:
             os.link(self._source, self._target)
         except OSError as error:
             if self._how is How.LINK:
+                self._partial.discard()
                 raise FileProblem(
                     f"{self._source} can't be linked to {self._target}.",
                     cause=str(error),
@@ -81,49 +81,35 @@ class Placing:
                 ) from error
             return False
         if self._how is How.MOVE:
+            keep_names(self._target.parent)
             self._source.unlink()
         return True
 
-    def _hashed(self, path: Path) -> Fetched:
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
-                self._advance(len(piece))
-        return Fetched(path=path, size=self.done, sha256=digest.hexdigest(), etag="", received=0)
-
     def _copied(self) -> Fetched:
-        partial, digest = Partial(self._target), hashlib.sha256()
         before = self._source.stat()
-        partial.discard()
-        descriptor = partial.open(before.st_size)
+        self._partial.discard()
+        sink = Sink(self._partial, before.st_size, stopped=self._stopped)
         try:
-            with self._source.open("rb") as file:
-                while piece := file.read(_PIECE):
-                    digest.update(piece)
-                    os.pwrite(descriptor, piece, self.done)
-                    self._advance(len(piece))
+            sha256 = digest.sha256(self._source, each=lambda piece: self._write(sink, piece))
             self._refuse_changed(before)
-            partial.finish(descriptor)
-        except OSError as error:
-            partial.discard()
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise no_room(self._target, before.st_size) from error
-            raise
+            self._partial.finish_claimed(sink.descriptor)
         except BaseException:
-            partial.discard()
+            self._partial.discard()
             raise
         finally:
-            os.close(descriptor)
-        version = Version(size=self.done, tag="")
-        return Fetched(path=self._target, size=version.size, sha256=digest.hexdigest(), etag="", received=self.done)
+            sink.close()
+        return Fetched(path=self._target, size=self.done, sha256=sha256, etag="", received=self.done)
+
+    def _write(self, sink: Sink, piece: memoryview) -> None:
+        sink.write(piece, self.done)
+        self._advance(piece)
 
     def _refuse_changed(self, before: os.stat_result) -> None:
         after = self._source.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise WrongBytes(f"{self._source} changed while it was copied.", remedy="Start again.")
 
-    def _advance(self, count: int) -> None:
+    def _advance(self, piece: memoryview) -> None:
         if self._stopped.is_set():
             raise Cancelled
-        self._done += count
+        self._done += len(piece)

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import threading
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from core.downloads.partial import Partial, git_sha1, no_room
+from core.downloads.http import Http
+from core.downloads.partial import Partial, no_room
 from core.downloads.placing import How, Placing
+from core.downloads.settling import Settling
 from core.downloads.sources import source_for
-from core.downloads.transfer import Cancelled, Transfer
-from core.downloads.values import Fetched, Limits
+from core.downloads.transfer import SMALL, Transfer
+from core.downloads.values import Cancelled, Fetched, Limits
 from core.errors import FileProblem
+from core.files import digest
 
 if TYPE_CHECKING:
     from core.downloads.bandwidth import Bandwidth
     from core.downloads.sources.base import Listing, Source, SourceFile
 
-_PIECE = 4 << 20
+_SMALL_AT_ONCE = 8  # each waits for its answer most of the time
 _SPARE = 64 << 20  # bytes that stay free on the disk
 
 
@@ -74,23 +78,26 @@ class DownloadRun:
         self._at_once = files_at_once
         self._bandwidth = bandwidth
         self._source: Source = source_for(listing.source)
+        self._http = Http(self._limits)
+        self._settling = Settling(folder)
         self._lock = threading.Lock()
         self._works: dict[str, _Work] = {}
+        self._received = 0  # by files that are in their places
         self._finished: dict[str, FileDone] = {}
+        self._bytes_finished = 0
         self._stopped = False
 
     @property
     def bytes_done(self) -> int:
         """Of all files, those of earlier attempts included."""
         with self._lock:
-            ended = sum(file.size for file in self._finished.values())
-            return ended + sum(work.done for path, work in self._works.items() if path not in self._finished)
+            return self._bytes_finished + sum(work.done for work in self._works.values())
 
     @property
     def received(self) -> int:
         """Bytes that came this time: what a speed is made of."""
         with self._lock:
-            return sum(work.received for work in self._works.values())
+            return self._received + sum(work.received for work in self._works.values())
 
     @property
     def finished(self) -> list[FileDone]:
@@ -113,18 +120,30 @@ class DownloadRun:
             DownloadFailed: the first file that failed. FileProblem: another file has the name. Cancelled.
         """
         self._check_room()
-        with ThreadPoolExecutor(self._at_once, thread_name_prefix="file") as pool:
+        with ExitStack() as stack:
+            stack.callback(self._http.close)
+            stack.callback(self._settling.settle)  # what is whole gets its name even if another file failed
+            large = stack.enter_context(ThreadPoolExecutor(self._at_once, thread_name_prefix="file"))
+            small = stack.enter_context(ThreadPoolExecutor(_SMALL_AT_ONCE, thread_name_prefix="small"))
             largest_first = sorted(self._listing.files, key=lambda file: -(file.size or 0))
-            running = [pool.submit(self._file, file) for file in largest_first]
-            ended, _ = wait(running, return_when=FIRST_EXCEPTION)
-            failed = [one.exception() for one in ended if one.exception() is not None]
-            if failed:
-                self.cancel()
-                for one in running:
-                    one.cancel()
-        if failed and failed[0] is not None:
-            raise failed[0]
+            running = [(small if _is_small(file) else large).submit(self._file, file) for file in largest_first]
+            self._wait(running)
         return self.finished
+
+    def tidy(self) -> None:
+        """Leave no claims beside the files: call it once what `run` gave is written down elsewhere."""
+        for file in self._listing.files:
+            Partial(self._folder / file.path).discard()
+
+    def _wait(self, running: list[Future[None]]) -> None:
+        """Until all are there, or one failed and the others are stopped."""
+        ended, _ = wait(running, return_when=FIRST_EXCEPTION)
+        failed = [error for one in ended if (error := one.exception()) is not None]
+        if failed:
+            self.cancel()
+            for one in running:
+                one.cancel()
+            raise failed[0]
 
     def _check_room(self) -> None:
         """Before the first byte (D12): what is still to come, with some room to spare."""
@@ -141,9 +160,18 @@ class DownloadRun:
     def _file(self, file: SourceFile) -> None:
         target = self._folder / file.path
         self._refuse_detour(target)
-        done = self._there(file, target) or self._fetched(file, target)
+        if (there := self._there(file, target)) is not None:
+            self._note(there)
+        else:
+            self._fetch(file, target)
+
+    def _note(self, done: FileDone) -> None:
+        """It is in its place."""
         with self._lock:
-            self._finished[file.path] = done
+            work = self._works.pop(done.path, None)
+            self._received += work.received if work else 0
+            self._finished[done.path] = done
+            self._bytes_finished += done.size
 
     def _refuse_detour(self, target: Path) -> None:
         """No folder on the way may be a link: it could lead out of the models folder."""
@@ -156,34 +184,54 @@ class DownloadRun:
         if not target.exists():
             return None
         size, known = target.stat().st_size, self._known.get(file.path, "")
-        sha256 = known or _sha256(target)
+        sha256 = known or digest.sha256(target, each=self._heed)
         wrong = (file.sha256 and sha256 != file.sha256) or (file.size is not None and size != file.size)
-        wrong = wrong or bool(file.git_sha1 and git_sha1(target) != file.git_sha1)
-        if wrong or not (file.sha256 or file.git_sha1 or known):
+        wrong = wrong or bool(file.git_sha1 and digest.git_sha1(target) != file.git_sha1)
+        if wrong or not (file.sha256 or file.git_sha1 or known or Partial(target).is_claimed):
             raise FileProblem(
                 f"There is another file {target} already.", remedy="Move it away; nothing of yours is overwritten."
             )
+        if file.sha256 or file.git_sha1:
+            Partial(target).discard()  # left by a program that was killed
         return FileDone(path=file.path, size=size, sha256=sha256, received=0)
 
-    def _fetched(self, file: SourceFile, target: Path) -> FileDone:
+    def _heed(self, piece: memoryview) -> None:
+        del piece
+        if self._stopped:
+            raise Cancelled
+
+    def _fetch(self, file: SourceFile, target: Path) -> None:
         work = self._work(file, target)
         with self._lock:
             if self._stopped:
                 raise Cancelled
             self._works[file.path] = work
         fetched = work.run()
-        return FileDone(path=file.path, size=fetched.size, sha256=fetched.sha256, received=fetched.received)
+        done = FileDone(path=file.path, size=fetched.size, sha256=fetched.sha256, received=fetched.received)
+        if _settles(file):
+            self._settling.add(Partial(target), lambda: self._note(done))
+        else:
+            self._note(done)
 
     def _work(self, file: SourceFile, target: Path) -> _Work:
         if file.url.startswith("file:"):
             return Placing(file.url, target, how=self._how)
         remote = replace(self._source.remote(self._listing, file, token=self._token), name=file.path)
-        return Transfer(remote, target, limits=self._limits, bandwidth=self._bandwidth)
+        return Transfer(
+            remote, target, limits=self._limits, bandwidth=self._bandwidth, http=self._http, finish=_finish(file)
+        )
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+def _is_small(file: SourceFile) -> bool:
+    return file.size is not None and file.size <= SMALL
+
+
+def _settles(file: SourceFile) -> bool:
+    """Whether it waits for its name; if the program is killed then, its hash tells that it is whole."""
+    return _is_small(file) and bool(file.sha256 or file.git_sha1) and not file.url.startswith("file:")
+
+
+def _finish(file: SourceFile) -> Callable[[Partial, int], None]:
+    if _settles(file):
+        return lambda partial, descriptor: None
+    return Partial.finish if file.sha256 or file.git_sha1 else Partial.finish_claimed

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
+class Cancelled(Exception):
+    """Somebody asked to stop; what has come is kept."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Address:
     """Where a file can be had now; `headers` (a token above all) go to this URL's host alone."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-_PIECE = 4 << 20
+from core.files import digest
+
 _AT_ONCE = max(2, min(8, os.cpu_count() or 2))
+
+
+class _Stopped(Exception):
+    """Nobody waits for the rest."""
 
 
 class Condition(StrEnum):
@@ -62,13 +66,15 @@ class Verification:
         """Check all, the largest first; `told` hears of each when it is known."""
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="verify") as pool:
             results = []
-            for checked in pool.map(self._check, self._files):
-                if checked is not None:
+            for one in as_completed([pool.submit(self._check, file) for file in self._files]):
+                if (checked := one.result()) is not None:
                     told(checked)
                     results.append(checked)
         return sorted(results, key=lambda checked: checked.path)
 
     def _check(self, file: Mapping[str, Any]) -> Checked | None:
+        if self._stopped.is_set():
+            return None
         path, expected = str(file["path"]), int(file["size"])
         size: int | None = None
         cause = ""
@@ -79,7 +85,7 @@ class Verification:
             condition = Condition.MISSING
         except OSError as error:
             condition, cause = Condition.UNREADABLE, str(error)
-        if self._stopped.is_set():
+        except _Stopped:
             return None
         return Checked(path=path, condition=condition, size=size, expected=expected, cause=cause)
 
@@ -90,10 +96,10 @@ class Verification:
 
     def sha256(self, path: str) -> str:
         """Of one file, counted in `done`."""
-        digest, buffer = hashlib.sha256(), memoryview(bytearray(_PIECE))
-        with (self._folder / path).open("rb", buffering=0) as file:
-            while (count := file.readinto(buffer)) and not self._stopped.is_set():
-                digest.update(buffer[:count])
-                with self._lock:
-                    self._done += count
-        return digest.hexdigest()
+        return digest.sha256(self._folder / path, each=self._advance)
+
+    def _advance(self, piece: memoryview) -> None:
+        if self._stopped.is_set():
+            raise _Stopped
+        with self._lock:
+            self._done += len(piece)

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.downloads import transfer
+from core.downloads import side_by_side, transfer
 from core.downloads.bandwidth import Bandwidth
 from core.downloads.http import Version
 from core.downloads.partial import Note, Partial
@@ -50,7 +50,10 @@ def server() -> Iterator[FileServer]:
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of a few hundred kilobytes, so that three megabytes have several."""
     monkeypatch.setattr(transfer, "_LEAST_PART", 300_000)
+    monkeypatch.setattr(transfer, "SMALL", 0)
     monkeypatch.setattr(transfer, "PIECE", 65_536)
+    monkeypatch.setattr(side_by_side, "PIECE", 65_536)
+    monkeypatch.setattr(side_by_side, "_GROW_S", 0.0)
 
 
 def get(
@@ -225,7 +228,7 @@ def test_a_cancelled_one_goes_on_where_it_was(server: FileServer, tmp_path: Path
     fetched = get(server, tmp_path, sha=sha)
     assert fetched.path.read_bytes() == CONTENT
     assert fetched.sha256 == SHA
-    assert fetched.received <= len(CONTENT) - 1_000_000 + 4 * transfer.PIECE
+    assert fetched.received <= len(CONTENT) - 1_000_000 + 4 * side_by_side.PIECE
     assert left(tmp_path) == ["model.gguf"]
 
 
@@ -330,9 +333,9 @@ def test_the_bandwidth_is_kept(server: FileServer, tmp_path: Path) -> None:
 _CHILD = """
 import sys
 from pathlib import Path
-from core.downloads import transfer
+from core.downloads import side_by_side, transfer
 from core.downloads.values import Limits, RemoteFile
-transfer._LEAST_PART, transfer.PIECE, transfer._NOTE_EVERY_S = 300_000, 65_536, 0.01
+transfer._LEAST_PART, transfer.PIECE, side_by_side.PIECE, side_by_side._NOTE_STEP = 300_000, 65_536, 65_536, 65_536
 url, target, sha = sys.argv[1:]
 print("ready", flush=True)
 transfer.Transfer(RemoteFile.at(url, sha256=sha), Path(target), limits=Limits(first_wait_s=0.01)).run()

@@ -1,0 +1,73 @@
+"""A small file, or one whose server does not tell its size: one answer, without threads."""
+
+from __future__ import annotations
+
+import hashlib
+
+from core.downloads.http import Reply, TryAgain, Version
+from core.downloads.parts import Part, Parts
+from core.downloads.requests import Requests
+from core.downloads.sink import Sink
+from core.downloads.values import Cancelled
+from core.errors import SourceLost
+
+_PIECE = 1 << 20
+
+
+class OneGo:
+    """Begins again when the line breaks; without a size it can't be told whether it did, so that it gives up."""
+
+    def __init__(self, requests: Requests, sink: Sink, parts: Parts, version: Version) -> None:
+        self._requests = requests
+        self._sink = sink
+        self._parts = parts
+        self._version = version
+
+    def run(self, reply: Reply) -> str:
+        """The SHA-256 of what came.
+
+        Raises:
+            DownloadFailed: it does not come. Cancelled: somebody asked.
+        """
+        while True:
+            try:
+                return self._answer(reply)
+            except TryAgain as error:
+                self._refuse_unknown(error)
+                self._requests.failed(error)
+            self._parts.begin_again()
+            reply = self._requests.ask(0, None, self._version)
+            self._requests.refuse_other(reply, 0, self._version)
+
+    def _answer(self, reply: Reply) -> str:
+        try:
+            return self._whole(reply)
+        finally:
+            self._requests.let_go(reply)
+
+    def _whole(self, reply: Reply) -> str:
+        size, digest = self._version.size, hashlib.sha256()
+        buffer = memoryview(bytearray(_PIECE if size < 0 else max(1, min(_PIECE, size))))
+        part = Part(begin=0, at=0, end=size)
+        while part.at < size or size < 0:
+            if self._requests.stopped.is_set():
+                raise Cancelled
+            if not (count := reply.read_into(buffer[: min(_PIECE, size - part.at)] if size >= 0 else buffer)):
+                break
+            digest.update(buffer[:count])
+            self._sink.write(buffer[:count], part.at)
+            self._requests.moved()
+            self._parts.advance(part, count)
+        if part.at < size:
+            raise TryAgain("the server closed the line early")
+        return digest.hexdigest()
+
+    def _refuse_unknown(self, error: TryAgain) -> None:
+        if self._requests.stopped.is_set():
+            raise Cancelled from error
+        if self._version.size < 0:
+            raise SourceLost(
+                f"{self._requests.name} broke off.",
+                cause=str(error),
+                remedy="Its server gives no sizes, so it can only be fetched in one go: try again.",
+            ) from error

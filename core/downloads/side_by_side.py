@@ -1,0 +1,179 @@
+"""A large file: parts of it over connections of their own, hashed while they come, with notes of what is there."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from core.downloads.hashing import Buffers, Hashing
+from core.downloads.http import Reply, TryAgain, Version
+from core.downloads.partial import Note, Partial, Span
+from core.downloads.parts import Part, Parts
+from core.downloads.requests import Requests
+from core.downloads.sink import Sink
+from core.downloads.values import Cancelled
+
+PIECE = 1 << 20  # bytes read, written and hashed at once, on a fast line
+_LEAST_PIECE = 1 << 16
+_QUICK_S, _SLOW_S = 0.05, 0.5  # a piece that came quicker may be larger, one that came slower has to be smaller
+_GROW_S = 0.25  # how often one more connection is tried
+_ENOUGH = 400 << 20  # bytes per second that one more connection would not raise
+_NOTE_STEP, _NOTE_SHARE = 4 << 20, 0.0025  # how much a program that is killed may lose
+_NOTE_EVERY_S = 1.0
+_SAFE_EVERY, _SAFE_EVERY_S = 256 << 20, 10.0  # how much a machine that loses its power may lose
+
+
+class SideBySide:
+    """One file under way, with up to `connections` at once; begins with one, which is enough on a fast line."""
+
+    def __init__(
+        self,
+        requests: Requests,
+        sink: Sink,
+        parts: Parts,
+        *,
+        partial: Partial,
+        version: Version,
+        safe: tuple[Span, ...],
+        connections: int,
+    ) -> None:
+        self._requests = requests
+        self._sink = sink
+        self._parts = parts
+        self._partial = partial
+        self._version = version
+        self._safe = safe
+        self._connections = connections
+        self._hashing = Hashing(sink.descriptor, front=parts.front)
+        self._failure: BaseException | None = None
+
+    def cancel(self) -> None:
+        """Stop soon; `run` raises `Cancelled`."""
+        self._requests.stop()
+        self._parts.stop()
+        self._hashing.end(drop=True)
+
+    def run(self, reply: Reply | None) -> str:
+        """The SHA-256 of the whole file; `reply` is the first answer, None when nothing is missing.
+
+        Raises:
+            DownloadFailed: it does not come; what has come is noted. Cancelled: somebody asked.
+        """
+        helpers = [self._helper(self._hashing.run), self._helper(self._keep_safe)]
+        readers = []
+        if reply is not None and (part := self._parts.take(reply.start)) is not None:
+            readers.append(self._helper(self._read_all, part, reply))
+        try:
+            self._watch(lambda: readers.append(self._helper(self._read_all, None, None)))
+        except BaseException:
+            self.cancel()
+            raise
+        finally:
+            for reader in readers:
+                reader.join()
+            self._hashing.end()
+            for helper in helpers:
+                helper.join()
+            self._note()
+        if self._requests.stopped.is_set():
+            raise self._failure or Cancelled
+        return self._hashing.hexdigest()
+
+    def _helper(self, work: Callable[..., None], *arguments: object) -> threading.Thread:
+        """A thread that works; its error ends the others."""
+
+        def guarded() -> None:
+            try:
+                work(*arguments)
+            except BaseException as error:  # noqa: BLE001 - handed to the one who waits
+                self._failure = self._failure or (None if isinstance(error, Cancelled) else error)
+                self.cancel()
+
+        thread = threading.Thread(target=guarded, daemon=True)
+        thread.start()
+        return thread
+
+    # what is noted, and how many connections there are
+
+    def _watch(self, add_reader: Callable[[], None]) -> None:
+        """Until all is there or somebody stops."""
+        parts, connections = self._parts, 1
+        step = max(_NOTE_STEP, int(parts.size * _NOTE_SHARE))
+        noted = grown = parts.have
+        noted_at = grown_at = time.monotonic()
+        while not parts.wait(noted + step, longest_s=_GROW_S):
+            have, present = parts.have, time.monotonic()
+            if have >= noted + step or (have > noted and present - noted_at >= _NOTE_EVERY_S):
+                noted, noted_at = have, present
+                self._note()
+            if (passed := present - grown_at) >= _GROW_S:
+                if have - grown < _ENOUGH * passed and connections < self._connections and parts.can_share:
+                    connections += 1
+                    add_reader()
+                grown, grown_at = have, present
+
+    def _note(self) -> None:
+        if spans := self._parts.spans():
+            self._partial.write_note(Note(version=self._version, done=tuple(spans), safe=self._safe))
+
+    def _keep_safe(self) -> None:
+        """Bring what has come to the disk now and then, so that there is also little to do at the end."""
+        while not self._parts.wait(self._parts.have + _SAFE_EVERY, longest_s=_SAFE_EVERY_S):
+            spans = self._parts.spans()
+            os.fdatasync(self._sink.descriptor)
+            self._safe = tuple(spans)
+
+    # reading
+
+    def _read_all(self, part: Part | None, reply: Reply | None) -> None:
+        """One connection's work: one part after the other."""
+        buffers = Buffers(PIECE)
+        while (part := part or self._parts.take()) is not None:
+            try:
+                self._fetch(part, reply, buffers)
+            finally:
+                self._parts.put_back(part)
+                self._hashing.look()
+            part = reply = None
+
+    def _fetch(self, part: Part, reply: Reply | None, buffers: Buffers) -> None:
+        while part.at < part.end and not self._requests.stopped.is_set():
+            reply = reply or self._requests.ask(part.at, part.end, self._version)
+            try:
+                self._answer(part, reply, buffers)
+            except TryAgain as error:
+                self._requests.failed(error)
+            reply = None
+
+    def _answer(self, part: Part, reply: Reply, buffers: Buffers) -> None:
+        try:
+            self._requests.refuse_other(reply, part.at, self._version)
+            length = min(_LEAST_PIECE, PIECE)
+            while (room := part.end - part.at) > 0 and not self._requests.stopped.is_set():
+                began = time.monotonic()
+                self._piece(part, reply, min(length, room), buffers)
+                length = _next_length(length, time.monotonic() - began)
+        finally:
+            self._requests.let_go(reply)
+
+    def _piece(self, part: Part, reply: Reply, length: int, buffers: Buffers) -> None:
+        buffer, at = buffers.get(), part.at
+        try:
+            count = reply.read_into(buffer[:length])
+            self._sink.write(buffer[:count], at)
+        except BaseException:
+            buffers.give_back(buffer)
+            raise
+        self._requests.moved()
+        self._parts.advance(part, count)
+        self._hashing.offer(at, buffer, count, buffers)
+        if count < length:
+            raise TryAgain("the server closed the line early")
+
+
+def _next_length(length: int, took_s: float) -> int:
+    if took_s < _QUICK_S:
+        return min(PIECE, length * 2)
+    return max(min(_LEAST_PIECE, PIECE), length // 2) if took_s > _SLOW_S else length

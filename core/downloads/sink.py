@@ -1,0 +1,47 @@
+"""Where the bytes of a part go: to the disk, as fast as the limit on bandwidth lets them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from core.downloads.partial import FULL, Partial, no_room
+
+if TYPE_CHECKING:
+    import threading
+
+    from core.downloads.bandwidth import Bandwidth
+
+
+class Sink:
+    """An open part of `size` bytes; threads share it."""
+
+    def __init__(
+        self, partial: Partial, size: int, *, stopped: threading.Event, bandwidth: Bandwidth | None = None
+    ) -> None:
+        self._partial = partial
+        self._size = size
+        self._stopped = stopped
+        self._bandwidth = bandwidth
+        self.descriptor = partial.open(size)
+
+    def write(self, piece: memoryview, at: int) -> None:
+        """All of a piece.
+
+        Raises:
+            DiskFull: there is no room for it.
+        """
+        if self._bandwidth is not None:
+            self._bandwidth.take(len(piece), self._stopped)
+        try:
+            while piece:
+                written = os.pwrite(self.descriptor, piece, at)
+                piece, at = piece[written:], at + written
+        except OSError as error:
+            if error.errno in FULL:
+                raise no_room(self._partial.target, self._size) from error
+            raise
+
+    def close(self) -> None:
+        """The descriptor is gone."""
+        os.close(self.descriptor)
