@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from core.deploy.service import DeployService
     from core.downloads.copies import CopyService
     from core.downloads.service import DownloadService
+    from core.downloads.verifications import VerifyService
     from core.exchange.service import ExchangeService
     from core.files.service import FilesService
     from core.hosts.service import HostService
@@ -46,6 +47,7 @@ class Modelyard:
     downloads: DownloadService
     files: FilesService
     copies: CopyService
+    verifications: VerifyService
 
     @classmethod
     @asynccontextmanager
@@ -67,6 +69,7 @@ class Modelyard:
         from core.deploy.service import DeployService
         from core.downloads.copies import CopyService
         from core.downloads.service import DownloadService
+        from core.downloads.verifications import VerifyService
         from core.exchange.service import ExchangeService
         from core.files.service import FilesService
         from core.hosts.service import HostService
@@ -90,6 +93,7 @@ class Modelyard:
         places = Places(registry, access, keys)
         analytics = AnalyticsService(registry, Sampler(registry, access))
         files = FilesService(settings, registry)
+        downloads = DownloadService(settings, registry, keys, hosts)
         try:
             yield cls(
                 settings=settings,
@@ -103,9 +107,10 @@ class Modelyard:
                 connections=ConnectionService(registry, places),
                 analytics=analytics,
                 exchange=ExchangeService(registry, bus),
-                downloads=DownloadService(settings, registry, keys),
+                downloads=downloads,
                 files=files,
-                copies=CopyService(registry, hosts, files),
+                copies=CopyService(registry, hosts, files, downloads),
+                verifications=VerifyService(registry, hosts, files, downloads),
             )
         finally:
             await analytics.close()

@@ -1,7 +1,8 @@
-"""`modelyard download …`: files fetched by a worker that outlives the terminal."""
+"""`modelyard download …`: jobs of a worker that outlives the terminal: downloads, copies to hosts, checks."""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from core.cli.command import command
 from core.cli.download_access import accept, keep, looked, read_token, token_again
+from core.registry.values import LOCAL_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
     from core.registry.jobs import Job
 
 _FIELDS = (
-    *("id", "title", "state", "wanted", "host", "folder", "bytes_done", "bytes_total", "rate", "priority", "attempts"),
-    *("error", "cause", "remedy", "files", "created_at", "started_at", "finished_at"),
+    *("id", "kind", "title", "state", "wanted", "doing", "host", "folder", "bytes_done", "bytes_total", "rate"),
+    *("priority", "attempts", "error", "error_code", "cause", "remedy", "files", "result"),
+    *("created_at", "started_at", "finished_at"),
 )
 
 
@@ -36,6 +39,7 @@ def _source(job: Job) -> str:
 @click.argument("source")
 @click.option("--include", "patterns", multiple=True, metavar="PATTERN", help="Only files that match; may be repeated.")
 @click.option("--folder", default="", help="Where in the models folder; by default what the source suggests.")
+@click.option("--host", default=LOCAL_HOST, metavar="HOST", help="A host that downloads by itself, with its curl.")
 @click.option("--priority", type=int, default=0, help="Higher ones are fetched first.")
 @click.option(
     "--how",
@@ -54,6 +58,7 @@ async def start(
     source: str,
     patterns: tuple[str, ...],
     folder: str,
+    host: str,
     priority: int,
     how: str,
     token_stdin: bool,
@@ -61,7 +66,7 @@ async def start(
     wait: bool,
     yes: bool,
 ) -> int | None:
-    """Download SOURCE into the models folder.
+    """Download SOURCE into the models folder, or with --host into a host's, by the host itself.
 
     SOURCE is a repository of the Hugging Face Hub (hf:org/name, hf:org/name@revision, hf:org/name:Q4_K_M or its
     page), a model's page at CivitAI, an address of a file (https://…), or a file or folder of this machine.
@@ -75,31 +80,41 @@ async def start(
     await accept(listing, out, yes=yes)
     if keep_token:
         await keep(yard, listing)
-    job = await yard.downloads.start(listing, folder=folder, priority=priority, how=How(how))
+    job = await yard.downloads.start(listing, folder=folder, priority=priority, how=How(how), host=host)
     if not wait:
         _show(out, job, said=f"{listing.title}: queued as {job.id}. modelyard download list shows how it goes.")
         return None
-    return await _follow(yard, out, job)
+    job = await followed(yard, out, job)
+    if job.state != "done":
+        raise failure_of(job)
+    where = "" if job.host == LOCAL_HOST else f" on {job.host}"
+    _show(out, job, said=f"{job.title} is in {job.folder}{where}.")
+    return None
 
 
-async def _follow(yard: Modelyard, out: Output, job: Job) -> int | None:
-    from core.cli.diagnostics import Reporter
+async def followed(yard: Modelyard, out: Output, job: Job) -> Job:
+    """Show how a job goes, until it is over or paused; Ctrl-C ends the showing alone."""
+    from core.cli.diagnostics import Reporter, notice
 
     reporter = Reporter(silent=out.json)
     try:
-        async with aclosing(yard.downloads.follow(job.id)) as changes:  # type: ignore[type-var]
+        async with aclosing(yard.downloads.follow(job.id)) as changes:
             async for changed in changes:
                 job = changed
                 reporter.step(_progress(job))
+    except asyncio.CancelledError:
+        reporter.end()
+        if not out.json:
+            notice(f"{job.title} goes on without this terminal. To watch: modelyard download list")
+            notice(f"To stop: modelyard download cancel {job.id}")
+        raise
     finally:
         reporter.end()
-    if job.state == "done":
-        _show(out, job, said=f"{job.title} is in {job.folder}.")
-        return None
-    raise _failure(job)
+    return job
 
 
-def _failure(job: Job) -> Exception:
+def failure_of(job: Job) -> Exception:
+    """The error that a job which did not come to its end is told by."""
     from core.errors import DownloadFailed
 
     if job.state == "failed":
@@ -113,33 +128,35 @@ def _progress(job: Job) -> str:
     total = f" of {size(job.bytes_total)}" if job.bytes_total else ""
     left = f", {job.eta_s:.0f} s left" if job.eta_s is not None else ""
     speed = f", {size(round(job.rate))}/s{left}" if job.rate else ""
-    trouble = f", waits: {job.cause}" if job.state == "queued" and job.error else ""
+    trouble = f", waits: {job.cause or job.error}" if job.state == "queued" and job.error else ""
     return f"{job.title}: {job.state}, {size(job.bytes_done)}{total}{speed}{trouble}"
 
 
 @command("list")
 @click.option("--state", help="Only those in this state.")
 async def list_downloads(yard: Modelyard, *, out: Output, state: str | None) -> None:
-    """List downloads, those that are over too."""
+    """List downloads, copies to hosts and checks, those that are over too."""
     await yard.downloads.wake()
     jobs = [job for job in await yard.downloads.all() if state in {None, job.state}]
     if out.json:
         out.document({"downloads": [job_fields(job) for job in jobs]})
         return
-    out.table(("ID", "TITLE", "STATE", "DONE", "TOTAL", "SPEED", "PROBLEM"), map(_line, jobs))
+    out.table(("ID", "KIND", "HOST", "TITLE", "STATE", "DONE", "TOTAL", "SPEED", "LEFT", "PROBLEM"), map(_line, jobs))
 
 
 def _line(job: Job) -> tuple[object, ...]:
-    from core.cli.output import size
+    from core.cli.output import duration, size
 
     speed = f"{size(round(job.rate))}/s" if job.rate else None
-    return (job.id, job.title, job.state, size(job.bytes_done), size(job.bytes_total), speed, job.error)
+    left = duration(job.eta_s) if job.eta_s is not None else None
+    done = (size(job.bytes_done), size(job.bytes_total), speed, left)
+    return (job.id, job.kind, job.host, job.title, job.state, *done, job.error)
 
 
 @command("show")
 @click.argument("job")
 async def show(yard: Modelyard, *, out: Output, job: str) -> None:
-    """Show everything about a download."""
+    """Show everything about a download, a copy or a check."""
     _show(out, await yard.registry.get_job(job))
 
 

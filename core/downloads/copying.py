@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import posixpath
 from collections import deque
-from collections.abc import AsyncGenerator
-from concurrent.futures import Executor
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from core.downloads.outgoing import Outgoing, OutgoingFile
+from core.downloads.hashes import Hashes, noticed
+from core.downloads.outgoing import OutgoingFile
 from core.errors import CommandFailed, DiskFull, FileProblem, HostSilent, ModelyardError, NotAllowed, WrongBytes
 from core.events import Event, Progress
 from core.hosts.sending import Part
@@ -19,6 +18,7 @@ from core.hosts.ssh import SshConnection
 from core.hosts.stream_copy import BLOCK, Place, Seen, hash_there, look, seal, write_argv
 from core.text import clean_line
 
+PATIENCE_S = 300.0  # with a line that broke
 _RETRY_S = 2.0
 _SPEED_OVER = 25  # reports
 _KINDS = {"f": "file", "d": "folder", "l": "link to nowhere", "o": "device or socket"}
@@ -29,7 +29,8 @@ _FULL = ("No space left on device", "Disk quota exceeded")
 class CopyProgress(Progress):
     """How far the copy to a host is: bytes of all files in place or under way, bytes per second, seconds left.
 
-    `state` is "checking", "sending", "verifying" or "waiting" (for the line); `sent` counts bytes over the line.
+    `state` is "queued", "checking", "sending", "verifying", "waiting" (for the line) or "paused"; `sent` counts bytes
+    over the line.
     """
 
     host: str
@@ -41,7 +42,10 @@ class CopyProgress(Progress):
 
 @dataclass(frozen=True, kw_only=True)
 class CopyDone(Event):
-    """All files are on the host, each with the hash it has here; `path` is the model's place there."""
+    """All files are on the host, each with the hash it has here; `path` is the model's place there.
+
+    `note` tells what could not be done besides.
+    """
 
     host: str
     path: str
@@ -49,6 +53,7 @@ class CopyDone(Event):
     size: int
     sent: int
     registered: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +82,6 @@ class CopyFailed(Event):
         )
 
 
-class Hashes(Protocol):
-    """The SHA-256 of files here, read once for all hosts."""
-
-    async def expected(self, file: OutgoingFile) -> str: ...
-    async def reread(self, file: OutgoingFile) -> str: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Item:
     """A file, its place on the host, and what is there already."""
@@ -99,31 +97,41 @@ class _Item:
         return self.hidden.size if self.hidden.size <= self.file.size else 0
 
     @property
+    def may_be_there(self) -> bool:
+        """Whether a file of the right size has the name."""
+        return self.there.kind == "f" and self.there.size == self.file.size
+
+    @property
     def is_whole(self) -> bool:
         """Whether nothing is left to send."""
         return self.hidden.kind == "f" and self.hidden.size == self.file.size
 
 
 class HostCopy:
-    """The copy of `outgoing` to one host; `run` tells how it goes and raises what ends it."""
+    """The copy of `files` into a host's models folder; `run` tells how it goes and raises what ends it.
+
+    With `replace` a file that is there and another one is replaced, once the right one was seen to be right.
+    """
 
     def __init__(
         self,
-        outgoing: Outgoing,
+        files: Sequence[OutgoingFile],
         connection: SshConnection,
         folder: str,
         *,
         hashes: Hashes,
-        pool: Executor,
-        patience_s: float,
+        replace: bool = False,
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        self._outgoing = outgoing
+        self._files = files
+        self._total = sum(file.size for file in files)
         self._connection = connection
         self._folder = folder
         self._hashes = hashes
-        self._pool = pool
+        self._replace = replace
         self._patience_s = patience_s
         self._finished: dict[str, int] = {}
+        self.hashes: dict[str, str] = {}  # of the files that are there and right, by place
         self._sent = 0
         self._met: float | None = None  # when the host was heard of last
         self._speed = _Speed()
@@ -134,9 +142,9 @@ class HostCopy:
         return self._connection.name
 
     @property
-    def path(self) -> str:
-        """The model's place on the host."""
-        return posixpath.join(self._folder, self._outgoing.place) if self._outgoing.place else self._folder
+    def sent(self) -> int:
+        """Bytes that went over the line."""
+        return self._sent
 
     async def run(self) -> AsyncGenerator[CopyProgress, None]:
         """A line that breaks is waited for; nothing that is there is sent again.
@@ -157,35 +165,31 @@ class HostCopy:
                 return
             await asyncio.sleep(_RETRY_S)
 
-    def done(self) -> CopyDone:
-        """What to tell at the end."""
-        files, size = len(self._outgoing.files), self._outgoing.size
-        return CopyDone(host=self.host, path=self.path, files=files, size=size, sent=self._sent)
-
     async def _once(self) -> AsyncGenerator[CopyProgress, None]:
         yield self._told("checking", "looking at what is there", 0)
         items = await self._look()
         self._met = _clock()
         await self._check_room(items)
         for item in items:
-            async with aclosing(self._present(item) if item.there.kind == "f" else self._bring(item)) as reports:
+            item.file.refuse_changed()
+            async with aclosing(self._present(item) if item.may_be_there else self._bring(item)) as reports:
                 async for report in reports:
                     yield report
             self._finished[item.file.place] = item.file.size
 
     async def _look(self) -> list[_Item]:
-        files = [file for file in self._outgoing.files if file.place not in self._finished]
+        files = [file for file in self._files if file.place not in self._finished]
         places = [_place(self._folder, file) for file in files]
         seen = await look(self._connection, [path for place in places for path in (place.target, place.hidden)])
         pairs = zip(files, places, seen[::2], seen[1::2], strict=True)
         items = [_Item(file=file, place=place, there=there, hidden=hidden) for file, place, there, hidden in pairs]
         for item in items:
-            if item.there.kind != "-" and (item.there.kind, item.there.size) != ("f", item.file.size):
+            if item.there.kind != "-" and not item.may_be_there and not (self._replace and item.there.kind == "f"):
                 raise self._taken(item, f"A {_KINDS[item.there.kind]} of {item.there.size:,} bytes.")
         return items
 
     async def _check_room(self, items: list[_Item]) -> None:
-        needed = sum(item.file.size - item.kept for item in items if item.there.kind == "-")
+        needed = sum(item.file.size - item.kept for item in items if not item.may_be_there)
         disk = await self._connection.disk(self._folder)
         if needed > disk.free:
             raise DiskFull(
@@ -202,9 +206,15 @@ class HostCopy:
                     found = report
                 else:
                     yield self._told("verifying", f"reading {name}, which is there already", report)
-        if found != await self._hashes.expected(item.file):
-            await self._hashes.reread(item.file)
+        if found == await self._hashes.expected(item.file):
+            self.hashes[item.file.place] = found
+            return
+        await self._hashes.reread(item.file)
+        if not self._replace:
             raise self._taken(item, "It has the same size and another content.")
+        async with aclosing(self._bring(item)) as brought:
+            async for told in brought:
+                yield told
 
     async def _bring(self, item: _Item) -> AsyncGenerator[CopyProgress, None]:
         """Send what is missing and let it be hashed; what an earlier copy left and is damaged is sent again."""
@@ -228,6 +238,7 @@ class HostCopy:
             if not item.kept:
                 raise
         else:
+            self.hashes[item.file.place] = sha256
             return
         fresh = replace(item, hidden=Seen(kind="-", size=0))
         async with aclosing(self._bring(fresh)) as reports:
@@ -237,7 +248,7 @@ class HostCopy:
     async def _send(self, item: _Item, offset: int) -> AsyncGenerator[CopyProgress, None]:
         before, name = self._sent, clean_line(item.file.path.name)
         part = Part(path=item.file.path, offset=offset, length=item.file.size - offset)
-        sending = self._connection.send(write_argv(item.place, offset=offset), part, pool=self._pool)
+        sending = self._connection.send(write_argv(item.place, offset=offset), part, pool=self._hashes.pool)
         try:
             async with aclosing(sending) as reports:
                 async for given in reports:
@@ -253,7 +264,7 @@ class HostCopy:
 
     async def _seal(self, item: _Item, sha256: str) -> AsyncGenerator[CopyProgress, None]:
         name = clean_line(item.file.path.name)
-        async with aclosing(seal(self._connection, item.place, sha256)) as reports:
+        async with aclosing(seal(self._connection, item.place, sha256, replace=self._replace)) as reports:
             async for read in reports:
                 self._met = _clock()
                 share = f"{100 * read // item.file.size} %" if item.file.size else ""
@@ -261,7 +272,7 @@ class HostCopy:
 
     def _told(self, state: str, text: str, done: int) -> CopyProgress:
         """`done` is of the file under way; its speed is that of the line."""
-        total, in_place = self._outgoing.size, sum(self._finished.values()) + done
+        total, in_place = self._total, sum(self._finished.values()) + done
         rate = self._speed.after(self._sent) if state == "sending" else 0.0
         return CopyProgress(
             task=f"copy {self.host}",
@@ -313,12 +324,6 @@ class _Speed:
 
 def _place(folder: str, file: OutgoingFile) -> Place:
     return Place.of(posixpath.join(folder, file.place), size=file.size, mtime_ns=file.mtime_ns)
-
-
-def noticed(future: asyncio.Future[str]) -> None:
-    """Whoever waits is told of the error; after another one nobody may be left to."""
-    if not future.cancelled():
-        future.exception()
 
 
 def _clock() -> float:

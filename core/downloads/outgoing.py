@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,18 @@ class OutgoingFile:
     mtime_ns: int
     noted: str = ""
 
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` is the inverse."""
+        return {**asdict(self), "path": str(self.path)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> OutgoingFile:
+        """Checked again: what was kept may have been changed."""
+        file = cls(**{**values, "path": Path(values["path"])})
+        if not stays_inside(file.place):
+            raise InvalidInput({"place": f"{clean_line(file.place)} leads out of the models folder"})
+        return file
+
     def refuse_changed(self) -> None:
         """Raises:
         WrongBytes: it is not the file any more that the copy began with.
@@ -61,6 +73,7 @@ class Outgoing:
     files: tuple[OutgoingFile, ...]
     model: Model | None = None
     is_relative: bool = False  # it lies at `place` below this machine's models folder, too
+    known: tuple[InstalledModel, ...] = ()  # what this machine's models folder tells of these files
 
     @property
     def size(self) -> int:
@@ -131,7 +144,11 @@ class _Places:
         noted = {self.models / str(file["path"]): file for one in self.known for file in one.files}
         base = path if path.is_dir() else path.parent
         start = self._start(path, base)
-        made = [_file(one, _joined(start, one.relative_to(base).as_posix()), noted.get(one, {})) for one in found]
+        made = [
+            outgoing_file(one, _joined(start, one.relative_to(base).as_posix()), noted.get(one, {})) for one in found
+        ]
+        names = set(found)
+        tellers = [one for one in self.known if any(self.models / str(file["path"]) in names for file in one.files)]
         place = start if path.is_dir() else _joined(start, path.name)
         here = self.models / place
         return Outgoing(
@@ -140,6 +157,7 @@ class _Places:
             files=tuple(made),
             model=model,
             is_relative=here.exists() and here.samefile(path),
+            known=tuple(tellers),
         )
 
     def _start(self, path: Path, base: Path) -> str:
@@ -179,7 +197,12 @@ def _parts(path: Path) -> list[Path]:
     return parts
 
 
-def _file(path: Path, place: str, noted: Mapping[str, Any]) -> OutgoingFile:
+def outgoing_file(path: Path, place: str, noted: Mapping[str, Any]) -> OutgoingFile:
+    """The file at `path`, for `place` on hosts; `noted` is what the models folder tells of it.
+
+    Raises:
+        FileProblem: it can't be copied, or has another size than was installed.
+    """
     shown = clean_line(str(path))
     if not stays_inside(place) or len(path.name.encode("utf-8", "surrogateescape")) > _NAME_LIMIT:
         raise FileProblem(f"The name of {shown} can't be used on a host.", remedy="Rename it: plain characters only.")

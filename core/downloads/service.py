@@ -1,21 +1,24 @@
-"""What a front may ask of downloads (D4 to D6, D12): look, start, and steer jobs that a worker process does."""
+"""What a front may ask of downloads (D4 to D6, D12): look, start, and steer jobs of every kind that a worker does."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from core.downloads.partial import no_room
 from core.downloads.placing import How
 from core.downloads.sources import source_for
-from core.errors import DownloadDenied, KeysLocked, ModelyardError, NotAllowed, Refused
+from core.errors import DownloadDenied, HostSilent, KeysLocked, ModelyardError, NotAllowed, NotFound, Refused
 from core.events import now
+from core.registry.values import LOCAL_HOST
 
 if TYPE_CHECKING:
     from core.downloads.sources.base import Listing
+    from core.hosts.service import HostService
     from core.registry.jobs import Job
     from core.registry.store import Registry
     from core.settings import Settings
@@ -34,10 +37,13 @@ class Keys(Protocol):
 class DownloadService:
     """The queue as fronts see it; files are only touched by the worker."""
 
-    def __init__(self, settings: Settings, registry: Registry, keys: Keys | None = None) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, keys: Keys | None = None, hosts: HostService | None = None
+    ) -> None:
         self._settings = settings
         self._registry = registry
         self._keys = keys
+        self._hosts = hosts
         self._took: dict[str, str] = {}  # the token that a source took, until a download of it is started
 
     async def look(self, source: str, *, patterns: Sequence[str] = (), token: str = "") -> Listing:
@@ -46,9 +52,11 @@ class DownloadService:
         Raises:
             InvalidInput: no source understands it. DownloadFailed: it can't be told; `DownloadDenied`: give a token.
         """
+        from core.downloads.sources.secret_query import split_secret
         from core.downloads.tokens import usable
 
         place = source_for(source)
+        token = token or (split_secret(source)[1] if place.name == "url" else "")
         try:
             listing = await place.listing(source, patterns=patterns, token=usable(token))
         except DownloadDenied as denied:
@@ -85,38 +93,76 @@ class DownloadService:
         priority: int = 0,
         how: How = How.COPY,
         token: str = "",
+        host: str = LOCAL_HOST,
+        repair: bool = False,
     ) -> Job:
         """Queue a download into the models folder; `folder` replaces the listing's own place there.
 
-        Raises:
-            Refused: one of its files is queued already. DiskFull: there is no room.
-        """
-        from core.downloads.launch import start_worker
-        from core.downloads.tokens import hand_over
-        from core.files.paths import safe_path
-        from core.registry.jobs import Job
+        Another `host` than this machine downloads by itself, into its own models folder. With `repair` files that
+        are there are replaced once the right ones have come.
 
+        Raises:
+            Refused: one of its files is queued already. DiskFull: there is no room. HostUnreachable.
+            CommandFailed: the host can't download by itself.
+        """
+        from core.files.paths import safe_path
+        from core.registry.jobs import Job, JobKind
+
+        place = safe_path(folder or listing.folder)
         token = token or self._took.pop(listing.source, "")
-        place = self._settings.models_dir / safe_path(folder or listing.folder)
-        await self._refuse_twice(listing, place)
-        if how is How.COPY:
-            await asyncio.to_thread(_check_room, place, listing)
+        path: PurePath = self._settings.models_dir / place
+        if host != LOCAL_HOST:
+            path = await self._direct(host, place, listing)
+        elif how is How.COPY:
+            await asyncio.to_thread(_check_room, self._settings.models_dir / place, listing)
+        await self._refuse_twice(listing, host, path)
         job = Job(
             user_id=self._registry.user_id,
+            kind=JobKind.DOWNLOAD if host == LOCAL_HOST else JobKind.DIRECT,
             title=listing.title,
-            folder=str(place),
-            spec={"listing": listing.as_dict(), "how": str(how), "token": bool(token)},
+            host=host,
+            folder=str(path),
+            spec={
+                **{"listing": listing.as_dict(), "how": str(how), "token": bool(token), "repair": repair},
+                **({} if host == LOCAL_HOST else {"place": place}),
+            },
             bytes_total=listing.size,
             priority=priority,
         )
+        return await self.queue(job, token=token)
+
+    async def queue(self, job: Job, *, token: str = "") -> Job:
+        """Have the worker do a job, with a token that it holds in memory."""
+        from core.downloads.launch import start_worker
+        from core.downloads.tokens import hand_over
+
         await asyncio.to_thread(start_worker, self._settings)
         if token:
             await hand_over(self._settings, job.id, token)
         return await self._registry.add_job(job)
 
+    async def _direct(self, name: str, place: str, listing: Listing) -> PurePosixPath:
+        from core.downloads.direct import refuse_unable
+
+        host = await self._registry.get_host(name)
+        if not host.models_dir.startswith("/"):
+            raise NotAllowed(
+                f"{host.name} has no models folder.", remedy=f"modelyard files base-dir FOLDER --host {host.name}"
+            )
+        assert self._hosts is not None
+        await refuse_unable(self._hosts.connection(host), host.models_dir, listing)
+        return PurePosixPath(host.models_dir) / place
+
+    async def _log_in(self, job: Job) -> None:
+        """With this program's agent: the worker, which can't ask anybody, shares the connection."""
+        if job.host == LOCAL_HOST or self._hosts is None:
+            return
+        with contextlib.suppress(NotFound, HostSilent):  # the job tells them better
+            await self._hosts.connection(await self._registry.get_host(job.host)).connect()
+
     async def all(self) -> list[Job]:
-        """All downloads: by priority, then the oldest first."""
-        return await self._registry.jobs(kind="download")
+        """All jobs, of every kind: by priority, then the oldest first."""
+        return await self._registry.jobs()
 
     async def pause(self, ref: str) -> Job:
         """Stop for now; what has come is kept."""
@@ -134,16 +180,13 @@ class DownloadService:
         job = await self._registry.get_job(ref)
         if job.state == "done":
             raise NotAllowed(f"{job.title} is done.")
+        await self._log_in(job)
         source = str(job.spec.get("listing", {}).get("source", ""))
         token = usable(token) or self._took.pop(source, "") or await self.token_for(job)
         await asyncio.to_thread(start_worker, self._settings)
         if token:
             await hand_over(self._settings, job.id, token)
-        fresh = {"attempts": 0, "not_before": None, "error": "", "cause": "", "remedy": "", "finished_at": None}
-        return await self._registry.edit_job(
-            job.id,
-            lambda known: {"wanted": "run", **({} if known.state == "running" else {**fresh, "state": "queued"})},
-        )
+        return await self._registry.edit_job(job.id, _go_on)
 
     async def prioritise(self, ref: str, priority: int) -> Job:
         """Higher ones are taken first."""
@@ -161,7 +204,7 @@ class DownloadService:
             raise NotAllowed(f"{job.title} is {job.state}.", remedy=f"modelyard download cancel {job.id}")
         return await self._registry.remove_job(job.id)
 
-    async def follow(self, ref: str) -> AsyncIterator[Job]:
+    async def follow(self, ref: str) -> AsyncGenerator[Job, None]:
         """A job as it changes, until it is over or waits for somebody; a worker that was killed is replaced.
 
         Raises:
@@ -173,7 +216,7 @@ class DownloadService:
         changed_at, wakes = time.monotonic(), 0
         while True:
             job = await self._registry.get_job(ref)
-            if (seen := (job.state, job.bytes_done, job.rate, job.error)) != told:
+            if (seen := (job.state, job.bytes_done, job.rate, job.error, job.doing)) != told:
                 yield job
                 told, changed_at, wakes = seen, time.monotonic(), 0
             if job.state in _OVER or (job.state == "paused" and job.wanted != "run"):
@@ -190,7 +233,7 @@ class DownloadService:
         """Start the worker if there is anything to do: after a reboot, say."""
         from core.downloads.launch import start_worker
 
-        jobs = await self._registry.jobs(states=("queued", "running", "verifying"), kind="download")
+        jobs = await self._registry.jobs(states=("queued", "running", "verifying"))
         if any(job.wanted == "run" for job in jobs):
             await asyncio.to_thread(start_worker, self._settings)
 
@@ -204,20 +247,30 @@ class DownloadService:
         await asyncio.to_thread(start_worker, self._settings)
         return asked
 
-    async def _refuse_twice(self, listing: Listing, place: Path) -> None:
+    async def _refuse_twice(self, listing: Listing, host: str, place: PurePath) -> None:
         paths = {file.path for file in listing.files}
-        for job in await self._registry.jobs(states=("queued", "running", "paused", "verifying"), kind="download"):
-            if job.folder == str(place) and paths & {file["path"] for file in job.spec["listing"]["files"]}:
+        for job in await self._registry.jobs(states=("queued", "running", "paused", "verifying")):
+            if job.kind not in {"download", "direct"} or (job.host, job.folder) != (host, str(place)):
+                continue
+            if paths & {file["path"] for file in job.spec["listing"]["files"]}:
                 raise Refused(
                     f"{job.title} is {job.state} already (job {job.id}).",
                     remedy=f"modelyard download resume {job.id}",
                 )
 
 
+def _go_on(known: Job) -> dict[str, object]:
+    """What a job that is wanted again is; one that is under way goes on."""
+    if known.state in {"running", "verifying"}:
+        return {"wanted": "run"}
+    told = dict.fromkeys(("error", "error_code", "cause", "remedy", "doing"), "")
+    return {**told, "wanted": "run", "state": "queued", "attempts": 0, "not_before": None, "finished_at": None}
+
+
 def _nobody_works(settings: Settings, job: Job) -> ModelyardError:
     return ModelyardError(
         f"Nothing happens to {job.title}: the program that does the downloads can't be started, or hangs.",
-        remedy=f"Look at {settings.data_dir / 'worker.log'}; the download stays in the queue.",
+        remedy=f"Look at {settings.data_dir / 'worker.log'}; the job stays in the queue.",
     )
 
 

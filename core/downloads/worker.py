@@ -7,73 +7,87 @@ import os
 import sys
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.downloads.bandwidth import Bandwidth
 from core.downloads.launch import read_settings, the_only_one
-from core.downloads.placing import How
-from core.downloads.run import DownloadRun
-from core.downloads.sources.base import Listing
 from core.downloads.tokens import Tokens, channel
-from core.downloads.transfer import Cancelled
-from core.downloads.values import Limits
-from core.errors import ModelyardError, SourceLost
+from core.downloads.values import Cancelled
+from core.downloads.workshop import Workshop
+from core.errors import HostSilent, HostUnreachable, ModelyardError, SourceLost
 from core.events import EventBus, now
-from core.files import installed
+from core.registry.jobs import UNFINISHED
 
 if TYPE_CHECKING:
+    from core.downloads.work import Work
+    from core.hosts.service import HostService
     from core.registry.jobs import Job
     from core.registry.store import Registry
     from core.settings import Settings
 
 _LOOK_S = 0.2  # how soon a pause or a new job is seen
 _TELL_S = 0.5  # how often progress is written
+_TELL_FILE_S = 0.001  # and for each file, when there are many
 _RATE_OVER_S = 5.0
 _IDLE_S = 5.0
 _RETRIES = 5
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 30.0, 600.0
+_AT_ONCE = {"copy": 8, "direct": 8, "verify": 2}  # those of downloads are a setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class _UnderWay:
+    """A job that somebody works on."""
+
+    kind: str
+    work: Work
+    task: asyncio.Task[None]
 
 
 class Worker:
-    """Takes jobs by priority, a few at a time, until there is nothing to do."""
+    """Takes jobs by priority, a few of each kind at a time, until there is nothing to do."""
 
-    def __init__(self, settings: Settings, registry: Registry, tokens: Tokens) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, registry: Registry, tokens: Tokens, hosts: HostService) -> None:
         self._registry = registry
         self._tokens = tokens
-        self._limits = Limits(connections=settings.download_parts)
-        limit = settings.download_bandwidth
-        self._bandwidth = Bandwidth(limit) if limit else None
-        self._threads = ThreadPoolExecutor(settings.download_jobs, thread_name_prefix="job")
-        self._running: dict[str, tuple[DownloadRun, asyncio.Task[None]]] = {}
+        self._workshop = Workshop(settings, registry, tokens, hosts)
+        self._at_once = {"download": settings.download_jobs, **_AT_ONCE}
+        self._running: dict[str, _UnderWay] = {}
 
     async def run(self) -> None:
-        """Until idle."""
+        """Until idle; when it is cancelled, what is under way is kept as if it was killed."""
         await self._take_back()
         idle_since = time.monotonic()
-        while time.monotonic() - idle_since < _IDLE_S:
-            if await self._turn():
-                idle_since = time.monotonic()
-            await asyncio.sleep(_LOOK_S)
+        with self._workshop:
+            try:
+                while time.monotonic() - idle_since < _IDLE_S:
+                    if await self._turn():
+                        idle_since = time.monotonic()
+                    await asyncio.sleep(_LOOK_S)
+            finally:
+                await self._let_go()
+
+    async def _let_go(self) -> None:
+        for one in self._running.values():
+            one.work.cancel()
+            one.task.cancel()
+        await asyncio.gather(*(one.task for one in self._running.values()), return_exceptions=True)
 
     async def _take_back(self) -> None:
         """What a worker that died had under way is queued again."""
         for job in await self._registry.jobs(states=("running", "verifying")):
-            await self._registry.edit_job(job.id, {"state": "queued", "lease": None, "rate": 0.0})
+            await self._registry.edit_job(job.id, {"state": "queued", "lease": None, "rate": 0.0, "doing": ""})
 
     async def _turn(self) -> bool:
         """Heed what is asked for, and start what can be; whether there is anything to do."""
-        self._running = {job_id: one for job_id, one in self._running.items() if not one[1].done()}
-        waiting = await self._registry.jobs(states=("queued", "running", "paused"), kind="download")
+        self._running = {job_id: one for job_id, one in self._running.items() if not one.task.done()}
+        waiting = await self._registry.jobs(states=UNFINISHED)
         for job in waiting:
             await self._heed(job)
-        ready = [job for job in waiting if self._is_ready(job)]
-        for job in ready[: self._settings.download_jobs - len(self._running)]:
-            self._start(job)
+        for job in waiting:
+            if self._is_ready(job):
+                self._start(job)
         return bool(self._running) or any(job.state == "queued" and job.wanted == "run" for job in waiting)
 
     async def _heed(self, job: Job) -> None:
@@ -82,71 +96,103 @@ class Worker:
             if job.state == "paused":
                 await self._registry.edit_job(job.id, {"state": "queued"})
         elif under_way is not None:
-            under_way[0].cancel()
-        elif job.state in {"queued", "paused"}:
+            under_way.work.cancel()
+        elif job.state in {"queued", "paused"} and not _must_stop_there(job):
             await self._registry.edit_job(job.id, _ended_as(job.wanted))
 
     def _is_ready(self, job: Job) -> bool:
+        """Its turn has come; one that may still go on at a host is taken up even to be ended."""
         is_due = job.not_before is None or job.not_before <= now()
-        return job.state == "queued" and job.wanted == "run" and is_due and job.id not in self._running
+        is_wanted = (job.wanted == "run" and is_due) or _must_stop_there(job)
+        busy = sum(one.kind == job.kind for one in self._running.values())
+        is_free = job.id not in self._running and busy < self._at_once.get(job.kind, 0)
+        return job.state == "queued" and is_wanted and is_free
 
     def _start(self, job: Job) -> None:
-        listing = Listing.from_dict(job.spec["listing"])
-        run = DownloadRun(
-            listing,
-            Path(job.folder),
-            known={file["path"]: file["sha256"] for file in job.files},
-            token=self._tokens.of(job.id),
-            how=How(job.spec.get("how", "copy")),
-            limits=self._limits,
-            bandwidth=self._bandwidth,
-        )
-        self._running[job.id] = (run, asyncio.create_task(self._do(job, listing, run)))
+        try:
+            work = self._workshop.make(job)
+        except ModelyardError as error:  # what was kept of it can't be used
+            work = _Broken(error)
+        self._running[job.id] = _UnderWay(kind=job.kind, work=work, task=asyncio.create_task(self._do(job, work)))
 
-    async def _do(self, job: Job, listing: Listing, run: DownloadRun) -> None:
+    async def _do(self, job: Job, work: Work) -> None:
         began = {"state": "running", "lease": {"pid": os.getpid()}, "attempts": job.attempts + 1, "not_before": None}
-        await self._registry.edit_job(job.id, {**began, "started_at": now(), "error": "", "cause": "", "remedy": ""})
-        teller = asyncio.create_task(self._tell(job.id, run))
+        told = {"error": "", "error_code": "", "cause": "", "remedy": ""}
+        await self._registry.edit_job(job.id, {**began, **told, "started_at": now()})
+        over = asyncio.Event()
+        teller = asyncio.create_task(self._tell(job.id, work, over))
         ended: dict[str, Any]
         try:
-            files = await asyncio.get_running_loop().run_in_executor(self._threads, run.run)
-            models = self._settings.models_dir
-            await asyncio.to_thread(installed.record, models, installed.entry(models, Path(job.folder), listing, files))
-            ended = {"state": "done", "finished_at": now(), "result": {"path": job.folder}}
+            result = await work.run()
+            ended = {"state": "done", **result, "finished_at": now()}
             self._tokens.forget(job.id)
         except Cancelled:
             wanted = (await self._registry.get_job(job.id)).wanted
             ended = _ended_as(wanted if wanted != "run" else "pause")
         except ModelyardError as error:
-            ended = _failed(job, error)
+            ended = _failed(job, error, moved=work.received > 0)
         except Exception as error:  # noqa: BLE001 - a job must end, whatever happened; the log has the rest
             sys.stderr.write(f"job {job.id}: {type(error).__name__}\n")
-            ended = _failed(job, ModelyardError(f"{job.title} met an error: {type(error).__name__}.", cause=str(error)))
+            unknown = ModelyardError(f"{job.title} met an error: {type(error).__name__}.", cause=str(error))
+            ended = _failed(job, unknown, moved=False)
         finally:
-            teller.cancel()
-        await self._registry.edit_job(job.id, {**_progress(run), "rate": 0.0, "lease": None, **ended})
+            over.set()
+        await teller
+        await self._registry.edit_job(
+            job.id, {**work.told(files=True), "rate": 0.0, "lease": None, "doing": "", **ended}
+        )
 
-    async def _tell(self, job_id: str, run: DownloadRun) -> None:
+    async def _tell(self, job_id: str, work: Work, over: asyncio.Event) -> None:
         """Write progress and speed; the files' own lines when there are more of them."""
-        history: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
-        told_files = -1
-        while True:
-            await asyncio.sleep(_TELL_S)
-            history.append((time.monotonic(), run.received))
+        history: deque[tuple[float, int]] = deque([(time.monotonic(), work.received)])
+        told_files, next_files = -1, 0.0
+        while not await _within(_TELL_S, over):
+            present = time.monotonic()
+            history.append((present, work.received))
             while len(history) > 2 and history[-1][0] - history[0][0] > _RATE_OVER_S:
                 history.popleft()
-            changes = _progress(run) if len(run.finished) != told_files else {"bytes_done": run.bytes_done}
-            told_files = len(run.finished)
+            files = work.files_done != told_files and present >= next_files
+            changes = work.told(files=files)
+            if files:
+                told_files, next_files = work.files_done, present + _TELL_FILE_S * work.files_done
             await self._registry.edit_job(job_id, {**changes, "rate": _rate(history)})
 
 
-def _progress(run: DownloadRun) -> dict[str, Any]:
-    return {"bytes_done": run.bytes_done, "files": [file.as_dict() for file in run.finished]}
+class _Broken:
+    """In place of a work that can't be made."""
+
+    received = files_done = 0
+
+    def __init__(self, error: ModelyardError) -> None:
+        self._error = error
+
+    def told(self, *, files: bool) -> dict[str, Any]:
+        del files
+        return {}
+
+    def cancel(self) -> None:
+        """It ends at once anyway."""
+
+    async def run(self) -> dict[str, Any]:
+        raise self._error
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _rate(history: deque[tuple[float, int]]) -> float:
     (began, before), (ended, after) = history[0], history[-1]
-    return (after - before) / (ended - began) if ended > began else 0.0
+    return max(0.0, (after - before) / (ended - began)) if ended > began else 0.0
+
+
+def _must_stop_there(job: Job) -> bool:
+    """Whether it may go on without us: the host has to be told to stop."""
+    return job.kind == "direct" and job.wanted != "run" and job.state == "queued" and job.started_at is not None
 
 
 def _ended_as(wanted: str) -> dict[str, Any]:
@@ -155,28 +201,39 @@ def _ended_as(wanted: str) -> dict[str, Any]:
     return {"state": "paused"}
 
 
-def _failed(job: Job, error: ModelyardError) -> dict[str, Any]:
+def _failed(job: Job, error: ModelyardError, *, moved: bool) -> dict[str, Any]:
     """A line that broke is tried again by itself, a little later each time; everything else waits for the user."""
-    told = {"error": error.message, "cause": error.cause, "remedy": error.remedy}
-    if isinstance(error, SourceLost) and job.attempts < _RETRIES:
-        wait_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2**job.attempts)
-        return {**told, "state": "queued", "not_before": now() + timedelta(seconds=wait_s)}
+    told = {"error": error.message, "error_code": error.code, "cause": error.cause, "remedy": _remedy(job, error)}
+    attempts = 1 if moved else job.attempts + 1
+    if isinstance(error, (SourceLost, HostSilent)) and attempts <= _RETRIES:
+        wait_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2 ** (attempts - 1))
+        return {**told, "attempts": attempts, "state": "queued", "not_before": now() + timedelta(seconds=wait_s)}
     return {**told, "state": "failed", "finished_at": now()}
+
+
+def _remedy(job: Job, error: ModelyardError) -> str:
+    """A worker has no terminal: what has to be asked is asked by a program that has one."""
+    if isinstance(error, HostUnreachable) and not isinstance(error, HostSilent):
+        how = f"A job can't ask questions: modelyard hosts check {job.host} logs in, then go on."
+        return f"{error.remedy} {how}".strip()
+    return error.remedy
 
 
 async def serve(settings: Settings) -> None:
     """Do all there is to do, then end; a job that came while ending is done by whoever looks next."""
     from core.db import Database
+    from core.hosts.service import HostService
     from core.registry.store import Registry
 
-    database = Database(settings.db_path)
+    database, bus = Database(settings.db_path), EventBus()
     await database.open()
-    tokens = Tokens()
+    registry, tokens = Registry(database, bus, user_id=settings.user_id), Tokens()
+    hosts = HostService(settings, registry, bus)
     try:
-        registry = Registry(database, EventBus(), user_id=settings.user_id)
         async with tokens.taken_at(channel(settings)):
-            await Worker(settings, registry, tokens).run()
+            await Worker(settings, registry, tokens, hosts).run()
     finally:
+        await hosts.close_all()
         await database.close()
 
 
@@ -187,7 +244,7 @@ async def _has_work(settings: Settings) -> bool:
     database = Database(settings.db_path)
     await database.open()
     try:
-        jobs = await Registry(database, EventBus(), user_id=settings.user_id).jobs(states=("queued",), kind="download")
+        jobs = await Registry(database, EventBus(), user_id=settings.user_id).jobs(states=("queued",))
         return any(job.wanted == "run" for job in jobs)
     finally:
         await database.close()

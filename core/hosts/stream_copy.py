@@ -69,12 +69,22 @@ sum() {
 """
 _HASH_THERE = f'{_SUMS}sum "$1" "$2"\n'
 
-# $1 the hidden name, $2 the program above, $3 the hash it must have, $4 the final name.
+# Of each path on stdin: a line with its hash, or one without.
+_HASH_MANY = """
+export LC_ALL=C
+xargs -0 sh -c 'for p; do
+  openssl dgst -sha256 <"$p" 2>/dev/null || sha256sum <"$p" 2>/dev/null || echo unreadable
+done' sh
+"""
+
+# $1 the hidden name, $2 the program above, $3 the hash it must have, $4 the final name, $5 "replace" a file of it.
 _SEAL = f"""{_SUMS}
 got=$(sum "$1" "$2") || exit 1
 case $got in *"$3"*) ;; *) rm -f -- "$1"; echo "$got"; exit 0 ;; esac
-if [ -e "$4" ] || [ -L "$4" ]; then echo there; exit 0; fi
-if ln -T -- "$1" "$4" 2>/dev/null; then rm -f -- "$1"; else mv -n -- "$1" "$4" || exit 1; fi
+if [ "$5" = replace ] && [ -f "$4" ] && [ ! -L "$4" ]; then mv -f -- "$1" "$4" || exit 1
+elif [ -e "$4" ] || [ -L "$4" ]; then echo there; exit 0
+elif ln -T -- "$1" "$4" 2>/dev/null; then rm -f -- "$1"
+else mv -n -- "$1" "$4" || exit 1; fi
 if [ -e "$1" ]; then echo there; exit 0; fi
 sync -- "${{4%/*}}" 2>/dev/null
 echo sealed
@@ -117,8 +127,7 @@ async def look(connection: Connection, paths: Sequence[str]) -> list[Seen]:
     Raises:
         CommandFailed: it can't be told.
     """
-    names = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
-    done = await connection.run(remote.script(_LOOK), stdin=names, timeout_s=_LOOK_S)
+    done = await connection.run(remote.script(_LOOK), stdin=_names(paths), timeout_s=_LOOK_S)
     seen = [Seen(kind=kind, size=int(size)) for kind, size in (line.split() for line in done.stdout.splitlines())]
     if len(seen) != len(paths):
         raise CommandFailed(f"{connection.name}: the files there can't be looked at.", cause=clean_line(done.stderr))
@@ -140,14 +149,29 @@ async def hash_there(connection: Connection, path: str) -> AsyncGenerator[int | 
                 yield found[1]
 
 
-async def seal(connection: Connection, place: Place, sha256: str) -> AsyncGenerator[int, None]:
-    """Hash the hidden file there and give it its name; bytes read so far as it goes.
+async def hash_many(connection: Connection, paths: Sequence[str]) -> AsyncGenerator[str, None]:
+    """The SHA-256 of each of these small files there, in their order; "" for one that can't be read."""
+    async with aclosing(connection.stream(remote.script(_HASH_MANY), stdin=_names(paths))) as lines:
+        async for line in lines:
+            found = _HASH.search(line)
+            yield found[1] if found else ""
+
+
+def _names(paths: Sequence[str]) -> bytes:
+    return b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
+
+
+async def seal(
+    connection: Connection, place: Place, sha256: str, *, replace: bool = False
+) -> AsyncGenerator[int, None]:
+    """Hash the hidden file there and give it its name, in place of a file with `replace`; bytes read as it goes.
 
     Raises:
         WrongBytes: it has another hash, and is gone. NotAllowed: something else has taken the name meanwhile.
     """
     end = ""
-    async with aclosing(connection.stream(remote.script(_SEAL, place.hidden, _SUM, sha256, place.target))) as lines:
+    argv = remote.script(_SEAL, place.hidden, _SUM, sha256, place.target, "replace" if replace else "")
+    async with aclosing(connection.stream(argv)) as lines:
         async for line in lines:
             if line.isdigit():
                 yield int(line)

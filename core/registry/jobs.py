@@ -38,6 +38,7 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+_UNDER_WAY = frozenset({JobState.RUNNING, JobState.VERIFYING})
 UNFINISHED = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.PAUSED, JobState.VERIFYING})
 
 
@@ -77,7 +78,7 @@ class Job(SQLModel, table=True):
     @property
     def eta_s(self) -> float | None:
         """Seconds left at the present rate; None when that can't be told."""
-        if self.bytes_total is None or self.rate <= 0 or self.state != JobState.RUNNING:
+        if self.bytes_total is None or self.rate <= 0 or self.state not in _UNDER_WAY:
             return None
         return max(0.0, (self.bytes_total - self.bytes_done) / self.rate)
 

@@ -18,7 +18,10 @@ from core.downloads.copying import CopyDone, CopyFailed, CopyProgress
 from core.errors import FileProblem, InvalidInput, NotAllowed, NotFound
 from core.files import installed
 from core.files.installed import InstalledModel
+from core.registry.jobs import Job
 from core.settings import Settings
+from tests.downloads.inline import working
+from tests.downloads.test_jobs import end_all, workers
 from tests.fleet.fleet import Fleet
 from tests.fleet.host import Fault, FleetHost
 from tests.fleet.program import modelyard, start
@@ -27,14 +30,21 @@ MB = 1_000_000
 
 
 @pytest.fixture
-async def yard(settings: Settings, fleet: Fleet) -> AsyncIterator[Modelyard]:
-    """With both hosts, whose models folders are emptied afterwards."""
+async def idle(settings: Settings, fleet: Fleet) -> AsyncIterator[Modelyard]:
+    """With both hosts, whose models folders are emptied afterwards; the worker is the program's own."""
     async with Modelyard.open(settings) as opened:
         for host in fleet.hosts:
             await opened.hosts.add(host.name, ssh_config=str(fleet.ssh_config), models_dir=host.models_dir)
         yield opened
     for host in fleet.hosts:
-        host.exec(["sh", "-c", f"rm -rf {host.models_dir}/org {host.models_dir}/.modelyard-*"])
+        host.exec(["sh", "-c", f"cd {host.models_dir} && rm -rf org m.gguf .modelyard-* .installed* installed*"])
+
+
+@pytest.fixture
+async def yard(idle: Modelyard, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Modelyard]:
+    """With a worker in this process."""
+    async with working(idle, monkeypatch):
+        yield idle
 
 
 @pytest.fixture
@@ -86,7 +96,7 @@ def done(event: CopyEvent) -> CopyDone:
     return event
 
 
-def failed(event: CopyEvent) -> CopyFailed:
+def failed(event: CopyEvent | Job) -> CopyFailed:
     assert isinstance(event, CopyFailed), event
     assert event.remedy
     return event
@@ -158,18 +168,41 @@ async def test_a_line_that_is_cut_goes_on_where_it_was(yard: Modelyard, host: Fl
     assert size <= end.sent < size + 60 * MB, "what was on its way when the line broke is all that is sent twice"
 
 
-async def test_a_copy_that_was_ended_goes_on(yard: Modelyard, host: FleetHost) -> None:
+async def test_a_copy_is_paused_and_goes_on(yard: Modelyard, host: FleetHost) -> None:
+    """Copies are jobs: who follows may go, pause keeps what came, the same copy asked for again goes on."""
     size = 200 * MB
     source = write(yard.files.folder / "org" / "big.gguf", size)
     async with aclosing(yard.copies.copy(str(source), ["gpu1"])) as events:
         async for event in events:
             if isinstance(event, CopyProgress) and event.sent > 10 * MB:
                 break
+    [job] = await yard.downloads.all()
+    await yard.downloads.pause(job.id)
+    await state_of(yard, job.id, "paused")
     (kept,) = hidden(host)
     left = kept.stat().st_size
     assert 0 < left < size
     assert done((await copy(yard, str(source), ["gpu1"]))["gpu1"]).sent <= size - left + (1 << 20)
+    assert [one.id for one in await yard.downloads.all()] == [job.id]
     assert sha256(host.models_folder / "org" / "big.gguf") == sha256(source)
+
+
+async def test_a_copy_is_cancelled_and_tried_again(yard: Modelyard, host: FleetHost) -> None:
+    source = write(yard.files.folder / "org" / "big.gguf", 200 * MB)
+    [job] = await yard.copies.start(str(source), ["gpu1"])
+    assert not isinstance(job, CopyFailed)
+    async with asyncio.timeout(60):
+        while not any(path.stat().st_size > 5 * MB for path in hidden(host)):
+            await asyncio.sleep(0.01)
+    os.utime(source, (1, 1))
+    [other] = await yard.copies.start(str(source), ["gpu1"])
+    assert failed(other).error == "Refused", "two versions of a file are not sent to one place"
+    await yard.downloads.cancel(job.id)
+    await state_of(yard, job.id, "cancelled")
+    assert not (host.models_folder / "org" / "big.gguf").exists()
+    await yard.downloads.resume(job.id)
+    ended = await state_of(yard, job.id, "failed")
+    assert (ended.error_code, "changed while it was copied" in ended.error) == ("WrongBytes", True)
 
 
 async def test_a_disk_without_room_is_told_before_anything_is_sent(yard: Modelyard, host: FleetHost) -> None:
@@ -351,8 +384,8 @@ async def test_the_command(yard: Modelyard, fleet: Fleet) -> None:
     assert "remedy: " in ran.stderr
 
 
-async def test_the_command_is_interrupted_and_goes_on(yard: Modelyard, host: FleetHost) -> None:
-    """By command: Ctrl-C leaves what came under a hidden name, for the next time."""
+async def test_the_command_is_interrupted_and_the_copy_goes_on(yard: Modelyard, host: FleetHost) -> None:
+    """By command: Ctrl-C stops following, and tells how to watch and how to stop."""
     source = write(yard.files.folder / "org" / "big.gguf", 200 * MB)
     running = start("hosts", "copy", str(source), "--to", "gpu1")
     async with asyncio.timeout(60):
@@ -360,7 +393,38 @@ async def test_the_command_is_interrupted_and_goes_on(yard: Modelyard, host: Fle
             await asyncio.sleep(0.01)
     running.send_signal(signal.SIGINT)
     _, told = await asyncio.to_thread(running.communicate, timeout=20)
-    assert running.returncode == 130, told
-    assert not (host.models_folder / "org" / "big.gguf").exists()
-    assert done((await copy(yard, str(source), ["gpu1"]))["gpu1"]).sent < 200 * MB
+    [job] = await yard.downloads.all()
+    assert (running.returncode, f"modelyard download cancel {job.id}" in told) == (130, True), told
+    await state_of(yard, job.id, "done")
     assert sha256(host.models_folder / "org" / "big.gguf") == sha256(source)
+
+
+async def test_a_worker_that_is_killed_is_replaced(idle: Modelyard, host: FleetHost, short_folder: Path) -> None:
+    """By command: a detached copy survives kill -9 of its worker; what came is not sent again."""
+    size = 200 * MB
+    source = write(idle.files.folder / "org" / "big.gguf", size)
+    ran = await asyncio.to_thread(modelyard, "hosts", "copy", str(source), "--to", "gpu1", "--detach", "--json")
+    [queued] = ran.document["jobs"]
+    assert (queued["kind"], queued["host"]) == ("copy", "gpu1")
+    async with asyncio.timeout(60):
+        while not any(path.stat().st_size > 5 * MB for path in hidden(host)):
+            await asyncio.sleep(0.01)
+    [worker] = workers(short_folder)
+    worker.kill()
+    worker.wait(10)
+    try:
+        await asyncio.to_thread(modelyard, "download", "list")
+        ended = await state_of(idle, queued["id"], "done")
+    finally:
+        end_all(short_folder)
+    assert ended.result is not None
+    assert ended.result["sent"] < size
+    assert sha256(host.models_folder / "org" / "big.gguf") == sha256(source)
+
+
+async def state_of(yard: Modelyard, job_id: str, state: str) -> Job:
+    """The job once it is in this state."""
+    async with asyncio.timeout(60):
+        while (job := await yard.registry.get_job(job_id)).state != state:
+            await asyncio.sleep(0.05)
+    return job

@@ -17,6 +17,7 @@ from core.db import Database
 from core.deploy.actions import actions
 from core.deploy.values import GpuFit, MemoryEstimate, Plan
 from core.downloads.service import DownloadService
+from core.downloads.verifications import VerifyService
 from core.errors import HostKeyUnknown, InvalidInput, StartFailed
 from core.events import Event, EventBus, HostChanged, LogLine, Progress, ServerChanged, now
 from core.exchange.service import ExchangeService
@@ -274,6 +275,8 @@ class Yard:
         if self.fill is not None:
             await self.fill(registry)
         self.registry = registry
+        downloads, files = DownloadService(settings, registry), FilesService(settings, registry)
+        hosts = cast("Any", FakeHosts(registry, self.bus, self.script))
         try:
             yield Modelyard(
                 settings=settings,
@@ -281,15 +284,16 @@ class Yard:
                 registry=registry,
                 keys=key_store(settings, registry, self.bus),
                 catalog=catalog,
-                hosts=cast("Any", FakeHosts(registry, self.bus, self.script)),
+                hosts=hosts,
                 deploys=cast("Any", FakeDeploys(registry, self.bus, self.script)),
                 chat=cast("Any", FakeChat(self.script)),
                 connections=cast("Any", FakeConnections(registry)),
                 analytics=AnalyticsService(registry, cast("Any", FakeSampler())),
                 exchange=ExchangeService(registry, self.bus),
-                downloads=DownloadService(settings, registry),
-                files=FilesService(settings, registry),
+                downloads=downloads,
+                files=files,
                 copies=cast("Any", self.copies),
+                verifications=VerifyService(registry, hosts, files, downloads),
             )
         finally:
             await database.close()

@@ -1,0 +1,83 @@
+"""Makes the work of a job, by its kind; owns what works share: threads, bandwidth, hashes, connections."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from core.downloads.bandwidth import Bandwidth
+from core.downloads.fetching import FetchWork
+from core.downloads.hashes import Hashes
+from core.downloads.values import Limits
+from core.errors import ModelyardError
+
+if TYPE_CHECKING:
+    from core.downloads.tokens import Tokens
+    from core.downloads.work import Work
+    from core.hosts.service import HostService
+    from core.registry.jobs import Job
+    from core.registry.store import Registry
+    from core.settings import Settings
+
+
+class Workshop:
+    """One per worker; use as a context."""
+
+    def __init__(self, settings: Settings, registry: Registry, tokens: Tokens, hosts: HostService) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._tokens = tokens
+        self._hosts = hosts
+        self._limits = Limits(connections=settings.download_parts)
+        limit = settings.download_bandwidth
+        self._bandwidth = Bandwidth(limit) if limit else None
+        self._threads = ThreadPoolExecutor(settings.download_jobs, thread_name_prefix="job")
+        self._hashes = Hashes()
+
+    def __enter__(self) -> Workshop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hashes.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def make(self, job: Job) -> Work:
+        """The work for a job.
+
+        Raises:
+            ModelyardError: its record can't be used.
+        """
+        makers = {"download": self._fetch, "copy": self._copy, "verify": self._verify, "direct": self._direct}
+        try:
+            return makers[job.kind](job)
+        except (KeyError, ValueError, TypeError) as error:
+            raise ModelyardError(
+                f"The record of {job.title} can't be used.",
+                cause=f"{type(error).__name__}: {error}"[:200],
+                remedy="Remove the job and start it again.",
+            ) from error
+
+    def _fetch(self, job: Job) -> Work:
+        return FetchWork(
+            job,
+            models=self._settings.models_dir,
+            pool=self._threads,
+            token=self._tokens.of(job.id),
+            limits=self._limits,
+            bandwidth=self._bandwidth,
+        )
+
+    def _copy(self, job: Job) -> Work:
+        from core.downloads.copy_work import CopyWork
+
+        return CopyWork(job, registry=self._registry, hosts=self._hosts, hashes=self._hashes)
+
+    def _verify(self, job: Job) -> Work:
+        from core.downloads.verify_work import verify_work
+
+        return verify_work(job, registry=self._registry, hosts=self._hosts)
+
+    def _direct(self, job: Job) -> Work:
+        from core.downloads.direct_work import DirectWork
+
+        return DirectWork(job, registry=self._registry, hosts=self._hosts, token=self._tokens.of(job.id))
