@@ -127,6 +127,64 @@ async def test_a_page_that_cannot_be_read_is_told_and_asked_for_again(monkeypatc
         assert listing.selected == 5000
 
 
+async def test_rows_that_were_to_be_drawn_when_the_width_changed_fill_the_new_one() -> None:
+    app = NumbersApp()
+    async with app.run_test(size=(40, 20)) as pilot:
+        listing = app.query_one(Numbers)
+        listing.move_to(3)
+        listing.redraw()
+        await pilot.resize_terminal(80, 20)
+        await pilot.pause()
+        assert {listing.render_line(y).cell_length for y in range(20)} == {80}
+
+
+async def test_the_page_that_the_cursor_goes_to_is_fetched_ahead() -> None:
+    app = NumbersApp()
+    async with app.run_test(size=(60, 20)) as pilot:
+        listing = app.query_one(Numbers)
+        listing.move_to(PAGE - 5)
+        await pilot.pause()
+        await app.workers.wait_for_complete()
+        assert listing.row_at(PAGE + 10) == PAGE + 10
+
+
+async def test_fewer_rows_than_thought_leave_the_cursor_on_the_last() -> None:
+    app = NumbersApp()
+    async with app.run_test(size=(60, 20)) as pilot:
+        listing = app.query_one(Numbers)
+        listing.move_to(12)
+        await pilot.pause()
+        listing.take_count(10)
+        await pilot.pause()
+        assert (listing.selected, listing.count) == (9, 10)
+        assert "row 9" in listing.render_line(10).text
+        assert not listing.render_line(11).text.strip()
+
+
+async def test_a_row_is_announced_once_until_it_has_other_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int | None] = []
+    monkeypatch.setattr(
+        NumbersApp,
+        "on_paged_list_selected",
+        lambda self, _: told.append(self.query_one(Numbers).selected),
+        raising=False,
+    )
+    app = NumbersApp()
+    async with app.run_test(size=(60, 20)) as pilot:
+        listing = app.query_one(Numbers)
+        await pilot.pause()
+        told.clear()
+        listing.take_count(90_000)
+        listing.move_to(1)
+        listing.move_to(1)
+        await pilot.pause()
+        assert told == [1]
+        Numbers.values[1] = 70_000
+        await listing.reload()
+        await pilot.pause()
+        assert told == [1, 70_000]
+
+
 def test_columns_share_the_room_and_leave_out_what_has_none() -> None:
     columns = (Column("A", 10, weight=1), Column("B", 5, from_width=40), Column("C", 5, weight=1))
     assert widths(columns, 37) == [20, 0, 15]

@@ -171,6 +171,10 @@ class ListScreen(Screen[None]):
         self.say_problem(message.error)
 
     def on_paged_list_selected(self) -> None:
+        """Another row, or other values of the same."""
+        self.selected_changed()
+
+    def selected_changed(self) -> None:
         """The card and the keys follow the cursor."""
         self.show_selected()
 

@@ -120,7 +120,7 @@ class ModelList(PagedList[ModelRow]):
         counts = await self._registry.count_models(query)
         self.total, self.counted = counts.total, True
         if counts.shown != self.count:
-            self._take(dict(self._pages), counts.shown, self.cursor)
+            self.take_count(counts.shown)
 
     async def _until_drawn(self) -> None:
         drawn = asyncio.Event()

@@ -202,9 +202,9 @@ class ModelsScreen(BulkActions):
         from tui.modals.copy import CopyDialog
 
         if (row := self.row) is not None:
-            await self.app.push_screen_wait(CopyDialog(row.model))
+            await self.app.push_screen_wait(CopyDialog(row.model.name, row.model.id))
 
-    def on_paged_list_selected(self) -> None:
+    def selected_changed(self) -> None:
         """The rows first; the card follows a moment later, once for many."""
         if not self._card_due:
             self._card_due = True

@@ -74,7 +74,7 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
         self._drawn: dict[int, tuple[object, ...]] = {}  # by line, what it shows
         self._looks: dict[int, tuple[object, ...]] = {}  # by line, what it is to show
         self._said: tuple[str, str] = ("", "")
-        self._announced: tuple[object, ...] = ()
+        self._announced: tuple[int | None, RowT | None] | None = None
 
     async def fetch(self, offset: int, limit: int) -> Chunk[RowT]:
         """Rows [offset, offset + limit)."""
@@ -155,6 +155,15 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
         self.redraw()
         self._announce()
 
+    def take_count(self, count: int) -> None:
+        """So many rows there are; those that are here stay."""
+        before, self.count = self.count, count
+        self._resize()
+        if self.cursor >= count:
+            self.move_to(count - 1)
+        if self.scroll_offset.y + self.size.height > min(before, count):
+            self.redraw()
+
     def _resize(self) -> None:
         """Only the scroll bar depends on how many rows there are: the screen is laid out again only for its width."""
         size = Size(self.size.width, self.count + 1)
@@ -186,9 +195,8 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
             self._announce()
 
     def _announce(self) -> None:
-        row = self.selected
-        state = (self.selected_id, row)
-        if state != self._announced or row is not None:
+        state = (self.cursor if self.count else None, self.selected)
+        if self._announced is None or state[0] != self._announced[0] or state[1] is not self._announced[1]:
             self._announced = state
             self.post_message(self.Selected())
 
@@ -224,7 +232,10 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Header first, then rows; a page that isn't here is asked for."""
-        look = self._drawn[y] = self._looks.pop(y, ()) or self._look(y)
+        look = self._looks.pop(y, ())
+        if not look or look[-1] != self.size.width:  # laid out for another width since then
+            look = self._look(y)
+        self._drawn[y] = look
         if isinstance(look, RowLook):
             self._use_page((self.scroll_offset.y + y - 1) // PAGE)
             return self._painter.row(look)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rich.cells import cell_len
 from textual import events
 from textual.content import Content
+from textual.geometry import Size
+from textual.reactive import Reactive
+from textual.visual import VisualType
 from textual.widgets import Input, Static
 
 from core.text import clean_block, clean_line
@@ -38,12 +42,18 @@ class Flow(Plain):
         super().__init__(id=id)
         self._make: Callable[[int], Content] = lambda _: Content()
         self._room = 0
+        self._lines = 0  # 0: not known
 
     def flow(self, make: Callable[[int], Content]) -> None:
         """Show what `make` gives for the width in cells."""
         self._make = make
         if self._room:
             self.show(make(self._room))
+
+    def update(self, content: VisualType = "", *, layout: bool = True) -> None:
+        """The screen is laid out again only for another number of lines."""
+        before, self._lines = self._lines, _count_lines(self._shown.plain, self._room)
+        super().update(content, layout=layout and (not self._lines or self._lines != before))
 
     def on_resize(self, event: events.Resize) -> None:
         """Lay out again for another width."""
@@ -52,12 +62,20 @@ class Flow(Plain):
             self.show(self._make(self._room))
 
 
+def _count_lines(text: str, room: int) -> int:
+    """How many lines of at most `room` cells it has; 0 when one is longer and will be wrapped."""
+    lines = text.split("\n")
+    return 0 if max(map(cell_len, lines)) > room else len(lines)
+
+
 def _content(text: Content | str) -> Content:
     return text if isinstance(text, Content) else Content(clean_block(text))
 
 
 class TextField(Input):
     """One line of input: no border, no blinking (a blinking cursor sends bytes all day), pasted text is cleaned."""
+
+    virtual_size: Reactive[Size] = Reactive(Size(0, 0))  # a field's place is fixed: no layout for each letter
 
     def __init__(
         self,
