@@ -63,6 +63,62 @@ GROUPS: Mapping[str, Group] = {
             Key(id="choose.cancel", keys="escape", action="cancel", label="Close", help="Choose nothing", weight=9),
         ),
     ),
+    "model_picker": Group(
+        title="Installed models to pick from",
+        keys=(
+            Key(
+                id="model_picker.type",
+                keys="ctrl+t",
+                action="filter('type')",
+                label="Type",
+                help="Only models of a type: text, image, embedding and so on",
+                weight=8,
+                priority=True,
+            ),
+            Key(
+                id="model_picker.family",
+                keys="ctrl+f",
+                action="filter('family')",
+                label="Family",
+                help="Only models of a family",
+                weight=8,
+                priority=True,
+            ),
+            Key(
+                id="model_picker.clear",
+                keys="ctrl+n",
+                action="clear",
+                label="All",
+                help="Take the filters and what was typed away",
+                weight=4,
+                priority=True,
+            ),
+            Key(
+                id="model_picker.export",
+                keys="ctrl+e",
+                action="export",
+                label="For training",
+                help="Write a training tool's config for the model",
+                needs="nothing is selected",
+                weight=6,
+                priority=True,
+            ),
+        ),
+    ),
+    "installed_files": Group(
+        title="Forms that ask for a model's files",
+        keys=(
+            Key(
+                id="installed_files.pick",
+                keys="ctrl+o",
+                action="pick_installed",
+                label="Installed",
+                help="Pick an installed model; the fields are filled in from it",
+                weight=7,
+                priority=True,
+            ),
+        ),
+    ),
     "check": Group(
         title="Lists to mark in",
         keys=(
@@ -113,7 +169,7 @@ GROUPS: Mapping[str, Group] = {
                 weight=9,
             ),
             Key(
-                id="copy.cancel", keys="escape", action="cancel", label="Stop, close", help="Stop, then close", weight=9
+                id="copy.cancel", keys="escape", action="cancel", label="Close", help="Close it; copies go on", weight=9
             ),
         ),
     ),

@@ -19,14 +19,14 @@ from tui.widgets.plain import Plain, TextField
 if TYPE_CHECKING:
     from textual.binding import BindingType
 
-_AROUND = 9  # lines of the dialog that are not options
 _MOST = 14
 
 
 class ChooseDialog(Dialog[str | None]):
     """The key of the picked option, or None; with `free`, what was typed counts too unless `free` finds it wrong."""
 
-    KEYS = ("choose",)
+    KEYS: ClassVar[tuple[str, ...]] = ("choose",)
+    AROUND: ClassVar[int] = 9  # lines of the dialog that are not options
     AUTO_FOCUS = "#typed"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("choose")]
     CSS_PATH: ClassVar = ["dialog.tcss", "choose.tcss"]
@@ -85,7 +85,7 @@ class ChooseDialog(Dialog[str | None]):
         self._shown += [option for option, _ in self._options if option.always]
 
     def _draw(self) -> None:
-        room = max(3, min(_MOST, self.app.size.height - _AROUND))
+        room = max(3, min(_MOST, self.app.size.height - self.AROUND))
         first = max(0, min(self._at - room // 2, len(self._shown) - room))
         lines = [self._line(number) for number in range(first, min(first + room, len(self._shown)))]
         if not lines:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 
+from core.errors import ModelyardError
 from core.registry.forms import MODEL_FIELDS, FieldSpec, check_together
 from core.registry.naming import readable_id, served_name
+from tui.keys import bindings
 from tui.modals.record_form import RecordForm
 from tui.widgets.fields import Field
 from tui.widgets.plain import TextField
+
+if TYPE_CHECKING:
+    from textual.binding import BindingType
+
+    from core.app import Modelyard
 
 _TOGETHER = ("endpoint", "local_inference")
 _PATH = "model_path"  # has a field of its own
@@ -22,6 +29,8 @@ class ModelForm(RecordForm):
 
     HEADING = "Model"
     KIND = "model"
+    KEYS = ("form", "installed_files")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("installed_files")]
     SPECS = MODEL_FIELDS
     SECTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "": ("name", "provider", "model_id"),
@@ -34,6 +43,10 @@ class ModelForm(RecordForm):
         "Notes": ("tags", "flags", "extra"),
     }
     AUTO_FOCUS = "#field-name TextField"
+
+    def __init__(self, yard: Modelyard, record: object | None = None) -> None:
+        super().__init__(yard, record)
+        self._filled: dict[str, str | bool] = {}  # by the last pick
 
     def first(self, spec: FieldSpec) -> Any:  # noqa: ANN401 - the value of any kind of field
         value = super().first(spec)
@@ -48,6 +61,33 @@ class ModelForm(RecordForm):
         control = self._of("served_name").control
         if isinstance(control, TextField):
             control.placeholder = served_name(name) if name else ""
+
+    def action_pick_installed(self) -> None:
+        """Fill in the files of an installed model."""
+        self.modelyard.guard(self._pick_installed(), hold=True)
+
+    async def _pick_installed(self) -> None:
+        from tui.modals.installed_form import form_values
+        from tui.modals.model_picker import pick_model
+
+        try:
+            model = await pick_model(self.app, self.yard)
+        except ModelyardError as error:
+            self.modelyard.toast(error.message, tone="error")
+            return
+        if model is not None:
+            self._take_over(await form_values(self.yard, model))
+
+    def _take_over(self, values: Mapping[str, Any]) -> None:
+        """The place always; the rest of a new model where nothing was said yet but by a pick before."""
+        for name, value in values.items():
+            field = self._of(name)
+            unsaid = not field.touched or field.raw == self._filled.get(name)
+            if name in {"path", "host"} or (self.record is None and unsaid):
+                field.put(str(value))
+                field.complain("")
+                self._filled[name] = field.raw
+        self._of("path").control.focus()
 
     def left(self, field: Field) -> None:
         """A path tells the model's id where none is typed yet."""

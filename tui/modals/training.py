@@ -49,10 +49,10 @@ class TrainingDialog(Asking):
     """Folder and host, then what was found there, then the name."""
 
     HEADING = "Training output"
-    KEYS = ("training", "form")
+    KEYS = ("training", "form", "installed_files")
     AUTO_FOCUS = "#field-folder TextField"
     CSS_PATH: ClassVar = ["dialog.tcss", "training.tcss"]
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("training")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("training", "installed_files")]
 
     def __init__(self, yard: Modelyard, hosts: list[str]) -> None:
         super().__init__()
@@ -170,11 +170,31 @@ class TrainingDialog(Asking):
         else:
             self._add_soon(deploy=True)
 
+    def action_pick_installed(self) -> None:
+        """The base model is an installed one."""
+        if reason := self.why_not("installed_files.pick"):
+            self.modelyard.toast(reason, tone="warning")
+        else:
+            self.modelyard.guard(self._pick_base(), hold=True)
+
+    async def _pick_base(self) -> None:
+        from tui.modals.model_picker import base_name, pick_model
+
+        try:
+            picked = await pick_model(self.app, self._yard, heading="The model that it was trained on")
+        except ModelyardError as error:
+            self.modelyard.toast(error.message, tone="error")
+            return
+        if picked is not None and (fields := self.query("#field-base")):
+            fields.first(Field).put(base_name(picked, self._yard.files.folder))
+
     def why_not(self, key_id: str) -> str:
-        if key_id != "training.deploy":
+        if key_id not in {"training.deploy", "installed_files.pick"}:
             return ""
         if self._found is None:
             return "Look at the folder first."
+        if key_id == "installed_files.pick":
+            return ""
         output = choose(self._found, self._text("output"))
         if output.problem:
             return output.problem
