@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from core.errors import DownloadDenied, DownloadFailed, SourceGone
+from core.redaction import without_handled
 from core.text import clean_line
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ def _retry_after(response: BaseHTTPResponse) -> float | None:
 
 
 def _refusal(response: BaseHTTPResponse) -> DownloadFailed:
-    said = clean_line(response.read(2000, decode_content=False).decode("utf-8", "replace"))[:300]
+    said = clean_line(without_handled(response.read(2000, decode_content=False).decode("utf-8", "replace")))[:300]
     cause = f"The server answered {response.status}. {said}".strip()
     if response.status in {401, 403}:
         return DownloadDenied(

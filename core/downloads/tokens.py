@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from core.errors import ModelyardError
+from core.downloads.sources.secret_query import secrets_in
+from core.errors import InvalidInput, ModelyardError
 from core.keys.values import check_value
 from core.redaction import remember
 from core.settings import Settings
@@ -22,13 +23,14 @@ _LONGEST = 64 * 1024
 
 
 def usable(token: str) -> str:
-    """The token, which no message can repeat from now on; "" is none.
+    """The token, which no message can repeat from now on, nor what is secret in an address's query; "" is none.
 
     Raises:
         InvalidInput: no header can hold it.
     """
     if token:
-        remember(token)
+        for secret in (token, *secrets_in(token)):
+            remember(secret)
         check_value(token)
     return token
 
@@ -64,9 +66,9 @@ class Tokens:
             os.unlink(path)  # noqa: PTH108 - one call, no wait
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ValueError, KeyError, TypeError, ConnectionError):
+        with contextlib.suppress(ValueError, KeyError, TypeError, ConnectionError, InvalidInput):
             told = json.loads(await reader.readline())
-            self._held[str(told["job"])] = str(told["token"])
+            self._held[str(told["job"])] = usable(str(told["token"]))
             writer.write(b"ok\n")
             await writer.drain()
         writer.close()

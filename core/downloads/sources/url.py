@@ -10,8 +10,9 @@ from urllib.parse import unquote, urlsplit
 from core.downloads.http import Expired, Http, TryAgain
 from core.downloads.sources.apart import apart
 from core.downloads.sources.base import Listing, SourceFile
+from core.downloads.sources.secret_query import split_secret, with_secret
 from core.downloads.values import Address, Limits, RemoteFile
-from core.errors import InvalidInput, SourceLost
+from core.errors import DownloadDenied, InvalidInput, SourceLost
 
 if TYPE_CHECKING:
     from core.downloads.http import Reply
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 KINDS = (".safetensors", ".gguf", ".ckpt", ".pth", ".pt", ".bin", ".json", ".txt", ".model", ".onnx")
 _NAMED = re.compile(r"""filename\*?=(?:UTF-8''|"?)([^";]+)""", re.IGNORECASE)
 _FOLDER = "custom"
+_HELD = "secret_query"  # in the metadata: the address is whole only with the token
 
 
 class UrlSource:
@@ -35,14 +37,24 @@ class UrlSource:
         parts = urlsplit(text)
         if parts.username or parts.password:
             raise InvalidInput({"source": "an address must not hold a password: give a token instead"})
-        name, size = await apart(lambda: _look(text, token))
+        address, secret = split_secret(text)
+        if secret and token not in {"", secret}:
+            raise InvalidInput({"source": "the address holds a secret itself: leave out the token, or take that out"})
+        name, size = await apart(lambda: _look(address, token or secret))
         if not name.lower().endswith(KINDS):
             raise InvalidInput({"source": f"{name!r} is not a model's file: {', '.join(KINDS)} are taken"})
-        file = SourceFile(path=name, size=size, url=text)
-        return Listing(source=text, title=name, folder=_FOLDER, files=(file,))
+        file = SourceFile(path=name, size=size, url=address)
+        held = {_HELD: True} if secret else {}
+        return Listing(source=address, title=name, folder=_FOLDER, files=(file,), metadata=held)
 
     def remote(self, listing: Listing, file: SourceFile, *, token: str = "") -> RemoteFile:
-        address = Address(url=file.url, headers=_headers(token))
+        if listing.metadata.get(_HELD) and not token.startswith("?"):
+            raise DownloadDenied(
+                f"The address of {listing.title} held a secret, which is not kept.",
+                remedy="Start it with the whole address again: what has come is used. Or give its part from the ? on "
+                "as the token.",
+            )
+        address = Address(url=with_secret(file.url, token), headers=_headers(token))
         return RemoteFile(address=lambda: address, size=file.size, sha256=file.sha256, name=file.path)
 
 
@@ -50,7 +62,7 @@ def _look(url: str, token: str) -> tuple[str, int | None]:
     """Name and size, from the head of an answer whose body is not read."""
     http = Http(Limits())
     try:
-        reply = http.open(Address(url=url, headers=_headers(token)), 0, None, known=None)
+        reply = http.open(Address(url=with_secret(url, token), headers=_headers(token)), 0, None, known=None)
         name = _name(url, reply)
         reply.response.close()
     except (TryAgain, Expired) as error:
@@ -71,4 +83,4 @@ def _name(url: str, reply: Reply) -> str:
 
 
 def _headers(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    return {"Authorization": f"Bearer {token}"} if token and not token.startswith("?") else {}
