@@ -88,6 +88,9 @@ async def test_periods_sort_search_and_servers(busy_yard: Yard) -> None:
         assert "MODEL ID▲" in screen_text(pilot)
         await press(pilot, "O")
         assert rows(pilot) == ["qwen3-32b", "smollm2-135m", "team-gpt"]
+        header = next(line for line in screen_text(pilot).split("\n") if "REQS" in line)
+        await pilot.click("#list", offset=(header.index("REQS"), 0))
+        await until(pilot, lambda: "REQS▼" in screen_text(pilot))
         await press(pilot, "slash")
         await type_text(pilot, "qwen VLLM")
         assert rows(pilot) == ["qwen3-32b"]

@@ -96,6 +96,18 @@ async def test_any_column_sorts_both_ways_and_the_header_says_so(yard: Yard, siz
         assert rows(pilot)[:3] == ["qwen3-32b", "smollm2-135m", "support-bot-v4"]
 
 
+async def test_a_click_on_a_title_sorts_by_its_column(yard: Yard) -> None:
+    """P2: the second click is the other way round; the selected row stays selected."""
+    async with session(yard) as pilot:
+        await select(pilot, "qwen3-32b")
+        at = screen_text(pilot).split("\n")[3].index("CONTEXT")
+        for mark in "▲▼":
+            await pilot.click("#list", offset=(at + 2, 0))
+            await until(pilot, lambda mark=mark: f"CONTEXT{mark}" in screen_text(pilot))  # type: ignore[misc]
+        assert rows(pilot)[:2] == ["gemma-3-12b-it", "qwen3-32b"]
+        assert selected(pilot) == "qwen3-32b"
+
+
 async def test_filters_and_sort_survive_a_restart(yard: Yard) -> None:
     """P2: what was searched for does not."""
     async with session(yard) as pilot:

@@ -216,9 +216,16 @@ class AnalyticsScreen(ListScreen):
         options = [(sort.word.capitalize(), key) for key, sort in SORTS.items() if key != hidden]
         picked = await self.app.push_screen_wait(PickDialog("Sort by", options, self.view.sort))
         if picked is not None:
-            text = picked in {"name", "model_id", "provider", "host"}
-            turned = not self.view.descending if picked == self.view.sort else not text
-            self._change(sort=picked, descending=turned)
+            self._sort_by(picked)
+
+    def on_paged_list_title_clicked(self, message: PagedList.TitleClicked) -> None:
+        """A click on a title sorts by its column."""
+        self._sort_by(next(key for key, sort in SORTS.items() if sort.title == message.column.title))
+
+    def _sort_by(self, key: str) -> None:
+        text = key in {"name", "model_id", "provider", "host"}
+        turned = not self.view.descending if key == self.view.sort else not text
+        self._change(sort=key, descending=turned)
 
     def action_reverse(self) -> None:
         """Sort the other way round."""

@@ -26,6 +26,7 @@ _TITLES = {
     ModelSort.STATUS: "STATUS",
     ModelSort.UPDATED: "CHANGED",
 }
+SORTS = {title: sort for sort, title in _TITLES.items()}
 MOST_MARKED = 10_000
 GLOBAL = Mark("·", "global", "dim")  # can't be deployed, so it isn't "not deployed" either
 

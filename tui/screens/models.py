@@ -32,7 +32,7 @@ from tui.screens.model_filters import (
     toggled,
     without_filters,
 )
-from tui.screens.model_list import ModelList
+from tui.screens.model_list import SORTS, ModelList
 from tui.widgets.paged_list import PagedList
 from tui.widgets.plain import TextField
 
@@ -174,6 +174,11 @@ class ModelsScreen(BulkActions):
         """The same column, the other way round."""
         query = self.models.query_now
         self.change_query(replace(query, descending=not query.descending), follow=True)
+
+    def on_paged_list_title_clicked(self, message: PagedList.TitleClicked) -> None:
+        """A click on a title sorts by its column, a second one the other way round."""
+        query = sorted_by(self.models.query_now, SORTS[message.column.title].value)
+        self.change_query(query, follow=True)
 
     def action_archived(self) -> None:
         """The archived ones, or the others."""

@@ -83,6 +83,15 @@ class LinePainter:
                 segments.append(Segment(text + " " * GAP, self.style(cell.tone, base)))
         return self._strip(segments, look.width, plain)
 
+    def column_at(self, x: int, width: int) -> Column | None:
+        """The column that stands at a cell of the line."""
+        end = _AHEAD
+        for column, room in zip(self._columns, self._widths(width), strict=True):
+            end += room + GAP if room else 0
+            if x < end:
+                return column
+        return None
+
     def _widths(self, width: int) -> list[int]:
         if self._room[0] != width:
             self._room = (width, widths(self._columns, width - _AHEAD))

@@ -54,6 +54,13 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
     class Selected(Message):
         """Another row is selected, or the selected one has new values."""
 
+    class TitleClicked(Message):
+        """The title of a column was clicked."""
+
+        def __init__(self, column: Column) -> None:
+            super().__init__()
+            self.column = column
+
     class Failed(Message):
         """A page could not be fetched; it is asked for again at the next reload."""
 
@@ -328,8 +335,10 @@ class PagedList(ScrollView, Generic[RowT], can_focus=True):
         self.move_to(self.count - 1)
 
     def on_click(self, event: events.Click) -> None:
-        """A click selects a row; a second one shows its details."""
+        """A click selects a row, a second one shows its details; one on a title tells the screen."""
         index = self.scroll_offset.y + event.y - 1
+        if event.y == 0 and (column := self._painter.column_at(event.x, self.size.width)):
+            self.post_message(self.TitleClicked(column))
         if event.y == 0 or index >= self.count:
             return
         again = index == self.cursor
