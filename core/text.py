@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from core.redaction import without_handled
+
 _ESCAPES = re.compile(
     r"""
     \x1b \[ [0-?]* [ -/]* [@-~]?            # CSI
@@ -38,6 +40,11 @@ def clean_block(text: str) -> str:
         return text
     stripped = _ESCAPES.sub("", text.replace("\r\n", "\n")).replace("\t", "    ")
     return "".join(char for char in stripped if char == "\n" or _harmless(char))
+
+
+def said_line(text: str, limit: int = 300) -> str:
+    """What a server, a host or a library said, for a message: one harmless line that repeats no key, not even cut."""
+    return without_handled(clean_line(text)).strip()[:limit]
 
 
 class StreamCleaner:

@@ -120,7 +120,7 @@ def _unexpected(error: Exception) -> ModelyardError:
     saved = save(error)
     return ModelyardError(
         f"Modelyard met an error that it does not know: {type(error).__name__}",
-        cause=without_secrets(str(error).partition("\n")[0][:300]),
+        cause=without_secrets(str(error).partition("\n")[0])[:300],
         remedy=f"Please report it; the details are in {saved}" if saved else "Please report it.",
     )
 

@@ -22,7 +22,7 @@ from core.errors import (
     WrongBytes,
 )
 from core.hosts import remote
-from core.text import clean_line
+from core.text import clean_line, said_line
 
 if TYPE_CHECKING:
     from core.downloads.sources.base import Listing, SourceFile
@@ -109,9 +109,9 @@ class Seen:
             self.verifying.discard(int(words[0]))
             self.waits = ""
         elif kind == "w":
-            self.waits = clean_line(rest.partition(" ")[2])[:200]
+            self.waits = said_line(rest.partition(" ")[2], 200)
         elif kind == "x":
-            self.failed = int(words[0]), words[1], clean_line(" ".join(words[2:]))[:300]
+            self.failed = int(words[0]), words[1], said_line(" ".join(words[2:]))
         elif kind == "end":
             self.end = words[0]
 
@@ -164,7 +164,7 @@ def no_route(host: str, url: str, cause: str) -> CommandFailed:
     """It is cut off from where the files are."""
     return CommandFailed(
         f"{host} does not get to {urlsplit(url).hostname} by itself.",
-        cause=clean_line(cause.strip())[:300],
+        cause=said_line(cause),
         remedy=f"Download to this machine and send it from here: modelyard hosts copy MODEL --to {host}. "
         "If it has to go through a proxy, set HTTPS_PROXY for commands over SSH there.",
     )
@@ -178,7 +178,7 @@ def launch_problem(host: str, done: Completed, state: str) -> ModelyardError:
         return NotAllowed(f"{host}: {clean_line(state)} is somebody else's.", remedy="Remove it there, and try again.")
     return CommandFailed(
         f"{host}: the download can't be started there.",
-        cause=clean_line(done.stderr.strip())[:300],
+        cause=said_line(done.stderr),
         remedy=f"See who may write there: ls -ld {clean_line(posixpath.dirname(posixpath.dirname(state)))}",
     )
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from core.errors import DownloadDenied, DownloadFailed, SourceGone
-from core.redaction import without_handled
-from core.text import clean_line
+from core.text import clean_line, said_line
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager
@@ -187,7 +186,7 @@ def _network(error: Exception) -> Exception:
     """TLS trouble and bad addresses don't mend themselves; the rest may."""
     from urllib3.exceptions import LocationValueError, SSLError
 
-    text = clean_line(str(error))[:300]
+    text = said_line(str(error))
     if isinstance(error, SSLError):
         return DownloadFailed(
             "The server's certificate is not accepted.",
@@ -246,7 +245,7 @@ def _retry_after(response: BaseHTTPResponse) -> float | None:
 
 
 def _refusal(response: BaseHTTPResponse) -> DownloadFailed:
-    said = clean_line(without_handled(response.read(2000, decode_content=False).decode("utf-8", "replace")))[:300]
+    said = said_line(response.read(2000, decode_content=False).decode("utf-8", "replace"))
     cause = f"The server answered {response.status}. {said}".strip()
     if response.status in {401, 403}:
         return DownloadDenied(

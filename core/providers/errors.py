@@ -5,8 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from core.errors import ModelyardError
-from core.redaction import without_handled
-from core.text import clean_line
+from core.text import clean_line, said_line
 
 _SAID_LIMIT = 300  # characters of an endpoint's own words
 
@@ -135,7 +134,7 @@ class ProviderError(ModelyardError):
 
 
 def _cause(said: str, status: int | None) -> str:
-    words = clean_line(without_handled(said)).strip()  # before it is cut: a part of a key is secret, too
+    words = said_line(said, _SAID_LIMIT + 1)
     if len(words) > _SAID_LIMIT:
         words = f"{words[:_SAID_LIMIT].rstrip()}…"
     code = f"HTTP {status}" if status else ""

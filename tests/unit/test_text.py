@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.text import StreamCleaner, clean_block, clean_line
+from core.redaction import remember
+from core.text import StreamCleaner, clean_block, clean_line, said_line
 
 HOSTILE = [
     "\x1b]0;owned\x07name",
@@ -53,3 +54,12 @@ def test_a_stream_in_pieces_is_as_harmless_as_a_whole(text: str, size: int) -> N
 def test_a_sequence_split_over_two_pieces_is_caught() -> None:
     cleaner = StreamCleaner()
     assert cleaner.feed("hello \x1b]0;ow") + cleaner.feed("ned\x07 world") + cleaner.finish() == "hello  world"
+
+
+def test_what_others_say_repeats_no_key_whole_cut_or_disguised() -> None:
+    """P8: a key at the end of what is shown, or with an escape sequence in it, is as secret as any."""
+    remember("zq-planted-text-4711")
+    assert said_line("no: zq-planted-text-4711") == "no: [secret]"
+    assert said_line("no: zq-planted\x1b[0m-text-4711\n") == "no: [secret]"
+    assert "zq" not in said_line(f"{'x' * 295}zq-planted-text-4711")
+    assert len(said_line("y" * 400)) == 300

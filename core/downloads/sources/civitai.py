@@ -18,7 +18,7 @@ from core.downloads.sources.base import Listing, SourceFile
 from core.downloads.sources.hub_address import chosen
 from core.downloads.values import Address, RemoteFile
 from core.errors import DownloadDenied, DownloadFailed, InvalidInput, SourceGone, SourceLost
-from core.text import clean_line
+from core.text import clean_line, said_line
 
 if TYPE_CHECKING:
     from httpx import AsyncClient, Response
@@ -327,4 +327,4 @@ def _slug(title: str) -> str:
 
 def _plain(value: object) -> str:
     """One short harmless line; "" for nothing."""
-    return clean_line(str(value))[:300] if value is not None else ""
+    return said_line(str(value)) if value is not None else ""

@@ -16,7 +16,7 @@ from core.downloads.sources.base import Listing, SourceFile
 from core.downloads.sources.hub_address import HubAddress, chosen, endpoint, is_hub_address, is_repo, parse
 from core.downloads.values import Address, RemoteFile
 from core.errors import DownloadDenied, DownloadFailed, InvalidInput, ModelyardError, SourceGone, SourceLost
-from core.text import clean_line
+from core.text import clean_line, said_line
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -265,10 +265,10 @@ def _warnings(info: ModelInfo, paths: set[str]) -> Iterator[str]:
 def _plain(value: object) -> str:
     """One short harmless line."""
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return clean_line(text)[:_LONGEST_TEXT]
+    return said_line(text, _LONGEST_TEXT)
 
 
 def _short(error: Exception) -> str:
     """The first lines of what the library says."""
     told = _ADVICE.sub("", " ".join(str(error).split()))
-    return clean_line(told)[:_LONGEST_TEXT] or type(error).__name__
+    return said_line(told, _LONGEST_TEXT) or type(error).__name__
