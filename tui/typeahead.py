@@ -7,9 +7,13 @@ the question, and a name typed after `a` lands in the form instead of running a 
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import App
+
+if TYPE_CHECKING:
+    from textual.timer import Timer
 
 _PATIENCE_S = 1.5  # an action that opens nothing must not keep the keyboard
 
@@ -22,13 +26,14 @@ class HoldsKeys(App[None]):
         self._holding = False
         self._held: deque[events.Key] = deque()
         self._given_back = 0
+        self._patience: Timer | None = None
 
     def hold_keys(self) -> None:
         """An action may open a dialog: keys wait for it, but not for long."""
         if not self._holding:
             self._holding = True
             self._given_back = 0
-            self.set_timer(_PATIENCE_S, self.release_keys)
+            self._patience = self.set_timer(_PATIENCE_S, self.release_keys)
 
     def give_back(self, event: events.Key) -> None:
         """A key that was on its way to a widget before the holding began: it goes before those held since."""
@@ -41,6 +46,9 @@ class HoldsKeys(App[None]):
 
     def release_keys(self) -> None:
         """The dialog is there, or there will be none."""
+        if self._patience is not None:  # of this hold, not the next one's
+            self._patience.stop()
+            self._patience = None
         if self._holding:
             self.call_next(self._replay)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from textual import events
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from tests.tui.fake import Yard
 from tests.tui.user import rows, screen_text, select, session, settle, until
+from tui import typeahead
 from tui.modals.model_form import ModelForm
 from tui.widgets.fields import Field
 
@@ -54,3 +58,21 @@ async def test_keys_go_on_after_an_action_that_opened_nothing(yard: Yard) -> Non
         await select(pilot, "bge-m3")
         burst(pilot, "z", "Z")
         await until(pilot, lambda: rows(pilot) == ["bge-m3"])
+
+
+async def test_the_patience_of_one_hold_does_not_end_the_next(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typeahead, "_PATIENCE_S", 0.4)
+    async with session(yard) as pilot:
+        app: Any = pilot.app
+        app.hold_keys()
+        app.release_keys()
+        await until(pilot, lambda: not app._holding)
+        monkeypatch.setattr(typeahead, "_PATIENCE_S", 30.0)
+        app.hold_keys()
+        burst(pilot, "Z")
+        fired: list[bool] = []
+        app.set_timer(0.6, lambda: fired.append(True))
+        await until(pilot, lambda: fired)
+        assert app._holding
+        app.release_keys()
+        await until(pilot, lambda: "Nothing is archived." in screen_text(pilot))
