@@ -30,6 +30,7 @@ from tui.modals.history import HistoryDialog
 from tui.modals.host_form import HostForm
 from tui.modals.keys import KeysDialog
 from tui.modals.logs import LogDialog
+from tui.modals.model_picker import ModelPicker, PicksInstalled
 from tui.modals.pick import PickDialog
 from tui.modals.rate import RateDialog
 from tui.modals.record_form import Drafting, RecordForm
@@ -60,6 +61,8 @@ _OWNERS: dict[str, list[type[Any]]] = {
     "draft": [Drafting],
     "training": [TrainingDialog],
     "choose": [ChooseDialog],
+    "model_picker": [ModelPicker],
+    "installed_files": [PicksInstalled],
     "check": [CheckDialog],
     "read": [ErrorDialog, HelpDialog, FilesDialog],
     "confirm": [ConfirmDialog, FingerprintDialog],

@@ -19,6 +19,7 @@ from tests.tui.user import press, screen_text, session, settle, toasts, type_tex
 from tui.modals.model_form import ModelForm
 from tui.modals.model_picker import ModelPicker, Row
 from tui.modals.pick import PickDialog
+from tui.modals.training import TrainingDialog
 from tui.modals.training_export import TrainingExportDialog
 from tui.widgets.fields import Field
 
@@ -67,10 +68,9 @@ async def open_picker(pilot: Pilot[None]) -> None:
     await settle(pilot)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_an_installed_model_fills_in_the_form(yard: Yard, models: Path, size: tuple[int, int]) -> None:
+async def test_an_installed_model_fills_in_the_form(yard: Yard, models: Path) -> None:
     """D10: wherever a model's files are asked for, an installed one is picked by keys alone."""
-    async with session(yard, size=size) as pilot:
+    async with session(yard, size=(80, 24)) as pilot:
         await open_picker(pilot)
         shown = screen_text(pilot)
         assert "Showing 4 of 4" in shown
@@ -146,17 +146,18 @@ async def test_nothing_installed_is_said(yard: Yard) -> None:
         assert isinstance(pilot.app.screen, ModelForm)
 
 
-async def test_a_model_is_exported_for_training_from_the_picker(yard: Yard, models: Path, tmp_path: Path) -> None:
+async def test_a_model_is_exported_for_training_from_the_picker(
+    yard: Yard, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """D10: its files are the base model of the config; nothing is written over before it is asked for twice."""
-    out = tmp_path / "train.yaml"
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "training.yaml"
     out.write_text("mine")
     async with session(yard, size=(80, 24)) as pilot:
         await open_picker(pilot)
         await type_text(pilot, "sdxl")
         await press(pilot, "ctrl+e")
         await until(pilot, lambda: isinstance(pilot.app.screen, TrainingExportDialog), "the dialog")
-        await press(pilot, "tab", "tab", "tab", "end", "ctrl+u")
-        await type_text(pilot, str(out))
         await press(pilot, "ctrl+s")
         await until(pilot, lambda: "Write over" in screen_text(pilot), "the question")
         assert out.read_text() == "mine"
@@ -166,7 +167,7 @@ async def test_a_model_is_exported_for_training_from_the_picker(yard: Yard, mode
     assert config["model"]["name_or_path"] == str(models / "stabilityai/sdxl/sd_xl_base_1.0.safetensors")
 
 
-async def test_what_can_not_be_trained_on_is_told_in_the_dialog(yard: Yard, models: Path, tmp_path: Path) -> None:
+async def test_what_can_not_be_trained_on_is_told_in_the_dialog(yard: Yard, models: Path) -> None:
     async with session(yard, size=(80, 24)) as pilot:
         await open_picker(pilot)
         await type_text(pilot, "qwen")
@@ -180,3 +181,27 @@ def test_rows_show_names_from_outside_harmlessly() -> None:
     model = InstalledModel(path="a\x1b]0;x\x07[b]", title="x", source="found")
     option = Row(model, Kind("other", "text")).option
     assert option.detail == "other, text, 0 B"
+
+
+async def test_the_base_of_a_training_is_picked(
+    yard: Yard, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D10, P18: the training form asks for a model's files, too; before there is a field for it, why not is said."""
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "adapter_config.json").write_text("{}")
+    (tmp_path / "tuned" / "adapter_model.safetensors").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    async with session(yard, size=(80, 24)) as pilot:
+        await press(pilot, "T")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TrainingDialog), "the form")
+        await press(pilot, "ctrl+o")
+        assert "Look at the folder first." in toasts(pilot)
+        await type_text(pilot, "tuned")
+        await press(pilot, "enter")
+        await until(pilot, lambda: bool(pilot.app.screen.query("#field-base")), "what was found")
+        await press(pilot, "ctrl+o")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ModelPicker), "the picker")
+        await type_text(pilot, "qwen3")
+        await press(pilot, "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TrainingDialog), "the form")
+        assert value(pilot, "base") == "Qwen/Qwen3-8B"

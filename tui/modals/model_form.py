@@ -7,30 +7,27 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 
-from core.errors import ModelyardError
 from core.registry.forms import MODEL_FIELDS, FieldSpec, check_together
 from core.registry.naming import readable_id, served_name
-from tui.keys import bindings
+from tui.modals.model_picker import PicksInstalled
 from tui.modals.record_form import RecordForm
 from tui.widgets.fields import Field
 from tui.widgets.plain import TextField
 
 if TYPE_CHECKING:
-    from textual.binding import BindingType
-
     from core.app import Modelyard
+    from core.files.installed import InstalledModel
 
 _TOGETHER = ("endpoint", "local_inference")
 _PATH = "model_path"  # has a field of its own
 
 
-class ModelForm(RecordForm):
+class ModelForm(RecordForm, PicksInstalled[str | None]):
     """The id of the saved model, or None."""
 
     HEADING = "Model"
     KIND = "model"
     KEYS = ("form", "installed_files")
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("installed_files")]
     SPECS = MODEL_FIELDS
     SECTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "": ("name", "provider", "model_id"),
@@ -62,21 +59,10 @@ class ModelForm(RecordForm):
         if isinstance(control, TextField):
             control.placeholder = served_name(name) if name else ""
 
-    def action_pick_installed(self) -> None:
-        """Fill in the files of an installed model."""
-        self.modelyard.guard(self._pick_installed(), hold=True)
-
-    async def _pick_installed(self) -> None:
+    async def take_installed(self, model: InstalledModel) -> None:
         from tui.modals.installed_form import form_values
-        from tui.modals.model_picker import pick_model
 
-        try:
-            model = await pick_model(self.app, self.yard)
-        except ModelyardError as error:
-            self.modelyard.toast(error.message, tone="error")
-            return
-        if model is not None:
-            self._take_over(await form_values(self.yard, model))
+        self._take_over(await form_values(self.yard, model))
 
     def _take_over(self, values: Mapping[str, Any]) -> None:
         """The place always; the rest of a new model where nothing was said yet but by a pick before."""

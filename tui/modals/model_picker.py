@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
 
 from core.catalog.recognised import Kind, Recogniser
+from core.errors import ModelyardError
 from core.text import clean_line
 from core.training.here import missing
 from tui.keys import bindings
 from tui.modals.choose import ChooseDialog
+from tui.modals.dialog import Dialog
 from tui.modals.pick import PickDialog
 from tui.show import line, plural, size
 from tui.widgets.picker import Option
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from core.files.installed import InstalledModel
     from tui.app import ModelyardApp
 
+ResultT = TypeVar("ResultT")
 _EVERY = ""
 _HUB = "hf:"
 
@@ -81,6 +84,34 @@ def base_name(model: InstalledModel, folder: Path) -> str:
     """How a model is called as another one's base: its repository, else its place."""
     repository = model.source.removeprefix(_HUB).partition("@")[0]
     return clean_line(repository) if model.source.startswith(_HUB) else str(folder / model.path)
+
+
+class PicksInstalled(Dialog[ResultT], Generic[ResultT]):
+    """A dialog that asks for a model's files, and takes them from an installed model."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("installed_files")]
+    PICK_HEADING: ClassVar[str] = "Installed models"
+
+    def action_pick_installed(self) -> None:
+        """Pick one, unless there is no field for it yet."""
+        if reason := self.why_not("installed_files.pick"):
+            self.modelyard.toast(reason, tone="warning")
+        else:
+            self.modelyard.guard(self._pick_installed(), hold=True)
+
+    async def _pick_installed(self) -> None:
+        yard = self.modelyard.yard
+        assert yard is not None
+        try:
+            model = await pick_model(self.app, yard, heading=self.PICK_HEADING)
+            if model is not None:
+                await self.take_installed(model)
+        except ModelyardError as error:
+            self.modelyard.toast(error.message, tone="error")
+
+    async def take_installed(self, model: InstalledModel) -> None:
+        """Fill in what the model tells."""
+        raise NotImplementedError
 
 
 class ModelPicker(ChooseDialog):

@@ -19,6 +19,7 @@ from core.training.register import choose, context_of, proposed_name, register, 
 from core.training.values import Kind
 from tui.keys import bindings
 from tui.modals.dialog import Dialog, button
+from tui.modals.model_picker import PicksInstalled, base_name
 from tui.show import findings, pairs, problem, size
 from tui.widgets.chrome import KeyBar
 from tui.widgets.fields import Choice, Field
@@ -26,6 +27,7 @@ from tui.widgets.plain import Plain, TextField
 
 if TYPE_CHECKING:
     from core.app import Modelyard
+    from core.files.installed import InstalledModel
     from core.training.values import Output, Training
 
 _ROOM = 68  # cells
@@ -45,14 +47,15 @@ class Asking(Dialog[Added | None]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
 
-class TrainingDialog(Asking):
+class TrainingDialog(Asking, PicksInstalled[Added | None]):
     """Folder and host, then what was found there, then the name."""
 
     HEADING = "Training output"
     KEYS = ("training", "form", "installed_files")
     AUTO_FOCUS = "#field-folder TextField"
     CSS_PATH: ClassVar = ["dialog.tcss", "training.tcss"]
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("training", "installed_files")]
+    PICK_HEADING = "The model that it was trained on"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("training")]
 
     def __init__(self, yard: Modelyard, hosts: list[str]) -> None:
         super().__init__()
@@ -170,23 +173,10 @@ class TrainingDialog(Asking):
         else:
             self._add_soon(deploy=True)
 
-    def action_pick_installed(self) -> None:
+    async def take_installed(self, model: InstalledModel) -> None:
         """The base model is an installed one."""
-        if reason := self.why_not("installed_files.pick"):
-            self.modelyard.toast(reason, tone="warning")
-        else:
-            self.modelyard.guard(self._pick_base(), hold=True)
-
-    async def _pick_base(self) -> None:
-        from tui.modals.model_picker import base_name, pick_model
-
-        try:
-            picked = await pick_model(self.app, self._yard, heading="The model that it was trained on")
-        except ModelyardError as error:
-            self.modelyard.toast(error.message, tone="error")
-            return
-        if picked is not None and (fields := self.query("#field-base")):
-            fields.first(Field).put(base_name(picked, self._yard.files.folder))
+        for field in self.query("#field-base").results(Field):
+            field.put(base_name(model, self._yard.files.folder))
 
     def why_not(self, key_id: str) -> str:
         if key_id not in {"training.deploy", "installed_files.pick"}:
