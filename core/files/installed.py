@@ -195,9 +195,9 @@ def _refuse_outside(path: str, models: Iterable[InstalledModel]) -> None:
 
 @contextmanager
 def _changing(folder: Path) -> Iterator[dict[str, InstalledModel]]:
-    """One program at a time reads, changes and writes, in one rename."""
+    """One program at a time reads, changes and writes, in one rename; whoever may write into the folder can."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / f".{NAME}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(folder / f".{NAME}.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         models = {model.path: model for model in read(folder)}
@@ -209,6 +209,7 @@ def _changing(folder: Path) -> Iterator[dict[str, InstalledModel]]:
 
 def _write(path: Path, text: str) -> None:
     fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)  # a killed program's, perhaps another user's
     with fresh.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

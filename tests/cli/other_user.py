@@ -10,8 +10,8 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[2]
 
 
-def as_user(uid: int, scratch: Path) -> list[str]:
-    """What stands before a command, so that root runs it as `uid`.
+def as_user(uid: int, scratch: Path, *, group: int | None = None) -> list[str]:
+    """What stands before a command, so that root runs it as `uid`, a member of `group` beside a group of its own.
 
     Folders on the way to Python and this checkout that others can't enter are replaced, for that command alone (a
     mount namespace), by ones that hold nothing but what is needed.
@@ -24,7 +24,8 @@ def as_user(uid: int, scratch: Path) -> list[str]:
         lines.append(f"mount -t tmpfs -o mode=755 none {_q(closed)}")
         for path, stash in stashed:
             lines += [f"mkdir -p {_q(path)}", f"mount --bind {_q(stash)} {_q(path)}"]
-    lines.append(f'cd "$HOME"; exec setpriv --reuid {uid} --regid {uid} --clear-groups -- "$@"')
+    groups = "--clear-groups" if group is None else f"--groups {group}"
+    lines.append(f'cd "$HOME"; exec setpriv --reuid {uid} --regid {uid} {groups} -- "$@"')
     return ["unshare", "--mount", "sh", "-c", "\n".join(lines), "sh"]
 
 

@@ -15,9 +15,12 @@ import pytest
 
 from tests.cli.other_user import as_user
 from tests.cli.program import Ended
+from tests.unit.model_files import Tensor, gguf
 
 _ROOT = Path(__file__).parents[2]
 _UIDS = {"ann": 64101, "bob": 64102}
+GGUF = gguf({"general.architecture": "llama"}, [Tensor("t", (32,))])
+_TEAM = 64200  # a group of both
 _PLANTED = "zq-planted-of-ann-1f0e3dad"
 
 
@@ -37,7 +40,7 @@ class Person:
             **{"PYTHONPATH": str(_ROOT), "PYTHONDONTWRITEBYTECODE": "1", "XDG_RUNTIME_DIR": str(self.home / "run")},
             **{"MODELYARD_CATALOG": str(self.catalog), "MODELYARD_VAULT_PASSPHRASE": f"passphrase of {self.home.name}"},
         }
-        switch = as_user(self.uid, self.catalog.parent / "scratch") if self.uid else []
+        switch = as_user(self.uid, self.catalog.parent / "scratch", group=_TEAM) if self.uid else []
         done = subprocess.run(
             [*switch, *command],
             cwd=self.home,
@@ -104,23 +107,52 @@ def test_each_sees_what_is_theirs_and_both_the_global_models(people: tuple[Perso
     assert "Everyones" in ann.models()
 
     data = ann.home / ".local/share/modelyard"
+    gguf = ann.home / "own.gguf"
+    gguf.write_bytes(GGUF)
+    told = ann.modelyard("download", "start", str(gguf), "--json")  # with the worker: its log, lock and socket
+    assert told.code == 0, told.err
+    assert {"worker.log", "registry.worker", "models"} <= {path.name for path in data.iterdir()}
     assert _modes(ann.home) == []
     for env in ({"XDG_DATA_HOME": str(data.parent)}, {"MODELS_DB_PATH": str(data / "registry.db")}):
         peeked = bob.modelyard("models", "list", "--json", env=env)
         assert "anns" not in peeked.out + peeked.err
         assert bob.uid is None or peeked.code != 0
     if bob.uid is not None:
-        for name in ("registry.db", "vault"):
+        for name in ("registry.db", "vault", "worker.log", "models/installed-models.json"):
+            assert (data / name).exists()
             assert bob.run("cat", str(data / name)).code != 0
 
 
 def _modes(home: Path) -> list[str]:
-    """Files and folders of the program's that others can get at."""
-    ours = [path for path in home.rglob("*") if "modelyard" in str(path)]
-    assert len(ours) >= 4
-    wrong = [path for path in ours if path.is_dir() and path.stat().st_mode & 0o077]
-    wrong += [path for path in ours if path.name.startswith(("registry", "vault")) and path.stat().st_mode & 0o077]
-    return [f"{path} {path.stat().st_mode:o}" for path in wrong]
+    """Files and folders of the program's that others can get at; the models folder may be shared, and is apart."""
+    ours = [
+        path for path in home.rglob("*") if "modelyard" in str(path.relative_to(home)) and "models" not in path.parts
+    ]
+    assert len(ours) >= 8
+    return [f"{path} {path.stat().st_mode:o}" for path in ours if path.stat().st_mode & 0o077]
+
+
+def test_a_models_folder_is_shared_by_a_group(people: tuple[Person, Person]) -> None:
+    """D7: what one user installed the other sees and adds to; the folder's mode stays as its owner wants it."""
+    ann, bob = people
+    shared = ann.home.parent / "models"
+    shared.mkdir()
+    if ann.uid is not None:
+        os.chown(shared, ann.uid, _TEAM)
+    shared.chmod(0o2770)
+    for person in people:
+        (person.home / f"{person.home.name}.gguf").write_bytes(GGUF)
+        placed = 'umask 7; mkdir -p "$0/custom"; mv ~/*.gguf "$0/custom"; exec "$@"'
+        command = (sys.executable, "-P", "-m", "tui", "files", "adopt", "--json")
+        adopted = person.run("sh", "-c", placed, str(shared), *command, env={"MODELS_DIR": str(shared)})
+        assert adopted.code == 0, adopted.err
+        left = shared / ".installed-models.json.new"  # by a program of root's that was killed
+        left.write_text("half writ")
+    listed = ann.modelyard("files", "list", "--json", env={"MODELS_DIR": str(shared)}).json()
+    assert {"custom/ann.gguf", "custom/bob.gguf"} <= {one["path"] for one in listed["models"]}
+    assert shared.stat().st_mode & 0o7777 == 0o2770
+    if bob.uid is not None:
+        assert (shared / "installed-models.json").stat().st_uid == bob.uid
 
 
 def test_an_other_ones_folder_is_refused_by_name(people: tuple[Person, Person]) -> None:
