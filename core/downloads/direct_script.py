@@ -67,8 +67,8 @@ fetch() {
   [ "$at" = 0 ] || head=$S/$i.more
   told=$({
     printf 'url = "%s"\\n' "$(esc "$now")"
-    if [ -n "$token" ] && [ "$(origin "$now")" = "$(origin "$url")" ]; then
-      printf 'header = "Authorization: Bearer %s"\\n' "$(esc "$token")"
+    if [ -n "$bearer" ] && [ "$(origin "$now")" = "$(origin "$url")" ]; then
+      printf 'header = "Authorization: Bearer %s"\\n' "$(esc "$bearer")"
     fi
     if [ "$at" != 0 ]; then
       printf 'continue-at = %s\\n' "$at"
@@ -95,9 +95,11 @@ place() {
   else mv -n -- "$part" "$path"; fi
   [ ! -e "$part" ]
 }
-refused() { say x "$i" "$@"; return 1; }
+refused() { rm -f -- "$S/reserve"; say x "$i" "$@"; return 1; }  # a full disk has room to tell of it
 one() {
-  path=./$path dir=${path%/*}
+  path=./$path
+  dir=${path%/*} bearer=$token
+  case $token in \\?*) url=$url$token bearer= ;; esac
   part=$dir/$name now=$url tries=0 hops=0 wrong=0 moved=no
   way=$dir
   while [ "$way" != . ]; do
@@ -180,7 +182,7 @@ mkdir -p -- "$2" "${{S%/*}}" && mkdir -p -m 700 -- "$S" || exit 1
 [ -O "$S" ] && [ ! -L "$S" ] || exit {NOT_OURS}
 if alive; then echo running; exit 0; fi
 IFS= read -r token
-cat >"$S/new" || exit 1
+cat >"$S/new" && head -c 65536 /dev/zero >"$S/reserve" || exit 1
 if [ "$(tail -n 1 "$S/log" 2>/dev/null)" = "end ok" ] && cmp -s "$S/new" "$S/plan"; then echo ended; exit 0; fi
 mv -f -- "$S/new" "$S/plan"
 rm -f -- "$S/pid" "$S/failed" "$S"/now.*
@@ -205,7 +207,7 @@ while :; do
   if [ -n "$new" ]; then printf '%s\\n' "$new"; seen=$((seen + $(printf '%s\\n' "$new" | wc -l))); fi
   bytes=0
   for now in "$S"/now.*; do
-    read -r part 2>/dev/null <"$now" && [ -f "$part" ] && bytes=$((bytes + $(wc -c <"$part")))
+    part=$(cat -- "$now" 2>/dev/null) && more=$(wc -c 2>/dev/null <"$part") && bytes=$((bytes + more))
   done
   echo "b $bytes"
   [ "$goes" = yes ] || exit 0

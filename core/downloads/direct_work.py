@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _LOOK_AT = 500  # paths in one question
 _RETRY_S, _LONGEST_RETRY_S, _PATIENCE_S = 2.0, 30.0, 6 * 3600.0  # nothing is lost meanwhile: the host goes on
 _STOP_S = 60.0  # for a host that is to stop and can't be reached
-_SILENCE_S = 30.0  # the host tells something each second
+_NO_ROOM = 1 << 20  # bytes: with less free, an end without a word is a full disk's
 
 
 class DirectWork(AsyncWork):
@@ -117,8 +117,11 @@ class DirectWork(AsyncWork):
                 heard = True
                 self._seen.take(line)
                 self._look_at(line)
+            free = (await connection.disk(task.root)).free
         except HostUnreachable as error:
             raise _Silent(error, was_heard=heard) from error
+        if self._seen.failed is None and not self._seen.end and free < _NO_ROOM:
+            self._seen.failed = 0, "write", "the disk is full"
         if self._seen.end != "ok" or len(self._seen.done) < len(task.files):
             raise failure(connection.name, self._job.id, task, self._seen)
 

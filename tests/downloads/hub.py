@@ -51,8 +51,8 @@ class Repo:
 class Cdn(FileServer):
     """Gives files by their SHA-256 to addresses that were signed and have not expired."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        super().__init__(address)
         self._valid: dict[str, int] = {}  # how many answers a signature is still good for
         self.uses = 1_000_000
 
@@ -79,9 +79,9 @@ class Cdn(FileServer):
 class Hub(FileServer):
     """The repositories in `repos`; valid tokens are in `tokens`; `fault` may answer a path instead."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.cdn = Cdn()
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        super().__init__(address)
+        self.cdn = Cdn(address)
         self.repos: dict[str, Repo] = {}
         self.tokens: set[str] = set()
         self.fault: Callable[[str], Fault | None] = lambda path: None

@@ -48,9 +48,9 @@ class Request:
 
 
 class FileServer:
-    """Serves `files` by name on the loopback; notes `requests` and the bytes of bodies that it sent."""
+    """Serves `files` by name at an address of this machine; notes `requests` and the bytes of bodies that it sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
         self.files: dict[str, Served] = {}
         self.requests: list[Request] = []
         self.sent = 0
@@ -70,12 +70,13 @@ class FileServer:
             def log_message(self, *args: Any) -> None:
                 del args
 
-        self._server = _QuietServer(("127.0.0.1", 0), Handler)
+        self._server = _QuietServer((address, 0), Handler)
         self._server.daemon_threads = True
 
     @property
     def base(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        address, port = self._server.server_address[:2]
+        return f"http://{address!s}:{port}"
 
     def url(self, name: str) -> str:
         return f"{self.base}/{name}"

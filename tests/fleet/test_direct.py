@@ -1,0 +1,263 @@
+"""Hosts that download by themselves while we watch: no token is seen, a cut line or a killed worker is no end."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core.app import Modelyard
+from core.errors import CommandFailed, DiskFull, NotAllowed
+from core.registry.jobs import Job
+from core.settings import Settings
+from tests.downloads.hub import Hub
+from tests.downloads.inline import working
+from tests.downloads.server import Fault, FileServer, Served
+from tests.downloads.test_jobs import end_all, workers
+from tests.fleet.fleet import Fleet
+from tests.fleet.host import FleetHost
+from tests.fleet.program import modelyard
+
+CONTENT = random.Random(5).randbytes(12_000_000)
+SHA = hashlib.sha256(CONTENT).hexdigest()
+TOKEN = "hf_planted_token_4712"
+SMALL = {"config.json": b"{}", "sub/a b'$(id);.txt": b"odd", "empty.txt": b""}
+
+
+@pytest.fixture
+def hub(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """At an address that the hosts reach, too."""
+    with Hub(str(fleet.network.front[1])).running() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.base)
+        yield running
+
+
+@pytest.fixture
+async def idle(settings: Settings, fleet: Fleet, hub: Hub) -> AsyncIterator[Modelyard]:
+    """With a host; the worker is the program's own."""
+    host = fleet.hosts[0]
+    async with Modelyard.open(settings) as opened:
+        await opened.hosts.add(host.name, ssh_config=str(fleet.ssh_config), models_dir=host.models_dir)
+        yield opened
+    host.exec(["sh", "-c", f"cd {host.models_dir} && rm -rf org custom .modelyard-* .installed* installed*"])
+
+
+@pytest.fixture
+async def yard(idle: Modelyard, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Modelyard]:
+    """With a worker in this process."""
+    async with working(idle, monkeypatch):
+        yield idle
+
+
+@pytest.fixture
+def host(fleet: Fleet) -> FleetHost:
+    return fleet.hosts[0]
+
+
+async def begun(yard: Modelyard, source: str, *, token: str = "", **more: object) -> Job:
+    listing = await yard.downloads.look(source, token=token)
+    return await yard.downloads.start(listing, host="gpu1", token=token, **more)  # type: ignore[arg-type]
+
+
+async def state_of(yard: Modelyard, job_id: str, *states: str, within_s: float = 60) -> Job:
+    """The job once it is in one of these states."""
+    async with asyncio.timeout(within_s):
+        while (job := await yard.registry.get_job(job_id)).state not in states:
+            await asyncio.sleep(0.05)
+    return job
+
+
+async def until(true: Callable[[], object], *, within_s: float = 60) -> None:
+    async with asyncio.timeout(within_s):
+        while not true():
+            await asyncio.sleep(0.05)
+
+
+def told(host: FleetHost) -> dict[str, dict[str, object]]:
+    """What the models folder of the host says is installed."""
+    models = json.loads((host.models_folder / "installed-models.json").read_text())["models"]
+    return {model["path"]: model for model in models}
+
+
+async def test_a_gated_repository_by_the_host_itself(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
+    """The token is in no argv, environment or file there, and follows no redirect; what is left is what was asked."""
+    hub.tokens.add(TOKEN)
+    repo = hub.add("org/name", {"model.safetensors": CONTENT, **SMALL}, gated="auto", readers={TOKEN})
+    hub.large(CONTENT).slow_s = 0.01
+    job = await begun(yard, "hf:org/name", token=TOKEN)
+    await until(lambda: hub.cdn.sent > 1_000_000)
+    seen = host.exec(["sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'"])
+    assert "modelyard-fetch" in seen
+    assert TOKEN not in seen
+    assert host.exec(["sh", "-c", f"grep -rl {TOKEN} {host.models_dir} || echo none"]).strip() == "none"
+    ended = await state_of(yard, job.id, "done", "failed")
+    assert (ended.state, ended.error, ended.bytes_done) == ("done", "", len(CONTENT) + 5)
+    there = host.models_folder / "org" / "name"
+    assert {path: (there / path).read_bytes() for path in SMALL} == SMALL
+    assert (there / "model.safetensors").read_bytes() == CONTENT
+    assert [request for request in hub.cdn.requests if TOKEN in str(request.headers)] == []
+    model = told(host)["org/name"]
+    assert (model["source"], model["licence"]) == (f"hf:org/name@{repo.names['main']}", "apache-2.0")
+    assert {"path": "org/name/model.safetensors", "size": len(CONTENT), "sha256": SHA} in model["files"]  # type: ignore[operator]
+    assert sorted(path.name for path in there.iterdir() if path.name.startswith(".")) == []
+    assert not (host.models_folder / ".modelyard-direct").exists()
+
+
+async def test_cut_and_restored(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
+    """Our line is cut: the host goes on, and is picked up again; what was placed by hand and told of stays."""
+    hub.add("org/name", {"model.safetensors": CONTENT})
+    (host.models_folder / "org").mkdir()
+    (host.models_folder / "org" / "mine.gguf").write_bytes(b"mine")
+    before = {"version": 1, "models": [{"path": "org/mine.gguf", "title": "mine", "files": []}]}
+    (host.models_folder / "installed-models.json").write_text(json.dumps(before))
+    hub.large(CONTENT).slow_s = 0.02
+    job = await begun(yard, "hf:org/name")
+    await until(lambda: hub.cdn.sent > 1_000_000)
+    with host.take_down_sshd():
+        waiting = await state_with(yard, job.id, "waiting for the line")
+        assert waiting.state == "running"
+        sent = hub.cdn.sent
+        await until(lambda: hub.cdn.sent > sent + 1_000_000)
+    hub.large(CONTENT).slow_s = 0
+    ended = await state_of(yard, job.id, "done", "failed")
+    assert (ended.state, ended.error, hub.cdn.sent) == ("done", "", len(CONTENT)), ended.cause
+    assert (host.models_folder / "org" / "name" / "model.safetensors").read_bytes() == CONTENT
+    assert set(told(host)) == {"org/mine.gguf", "org/name/model.safetensors"}
+    assert (host.models_folder / "org" / "mine.gguf").read_bytes() == b"mine"
+
+
+async def state_with(yard: Modelyard, job_id: str, words: str) -> Job:
+    """The job once it says what it does in these words."""
+    async with asyncio.timeout(60):
+        while words not in (job := await yard.registry.get_job(job_id)).doing:
+            await asyncio.sleep(0.05)
+    return job
+
+
+async def test_cancelled_and_tried_again(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
+    """Cancel ends it there; what came is kept, and a retry fetches the rest alone."""
+    hub.add("org/name", {"model.safetensors": CONTENT})
+    hub.large(CONTENT).slow_s = 0.02
+    job = await begun(yard, "hf:org/name")
+    await until(lambda: hub.cdn.sent > 2_000_000)
+    await yard.downloads.cancel(job.id)
+    await state_of(yard, job.id, "cancelled")
+    assert "modelyard-fetch" not in host.exec(["sh", "-c", "ps -eo args"])
+    assert not (host.models_folder / "org" / "name" / "model.safetensors").exists()
+    sent, hub.large(CONTENT).slow_s = hub.cdn.sent, 0
+    hub.cdn.expire()
+    await yard.downloads.resume(job.id)
+    assert (await state_of(yard, job.id, "done", "failed")).error == ""
+    assert (host.models_folder / "org" / "name" / "model.safetensors").read_bytes() == CONTENT
+    assert hub.cdn.sent - sent < len(CONTENT) - 1_000_000
+
+
+async def test_the_worker_is_killed(
+    idle: Modelyard, hub: Hub, host: FleetHost, short_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By command: the host goes on meanwhile, and the next worker finds it going on or ended."""
+    hub.add("org/name", {"model.safetensors": CONTENT})
+    hub.large(CONTENT).slow_s = 0.02
+    words = ("download", "start", "hf:org/name", "--host", "gpu1", "--no-wait", "--json")
+    queued = (await asyncio.to_thread(modelyard, *words)).document
+    assert (queued["kind"], queued["host"], queued["folder"]) == ("direct", "gpu1", "/srv/models/org/name")
+    try:
+        await until(lambda: hub.cdn.sent > 1_000_000)
+        [worker] = workers(short_folder)
+        worker.kill()
+        worker.wait(10)
+    finally:
+        end_all(short_folder)
+    sent = hub.cdn.sent
+    await until(lambda: hub.cdn.sent > sent + 1_000_000)
+    async with working(idle, monkeypatch):
+        ended = await state_of(idle, queued["id"], "done", "failed")
+    assert (ended.state, ended.error, hub.cdn.sent) == ("done", "", len(CONTENT))
+    listed = await asyncio.to_thread(modelyard, "download", "list")
+    assert queued["id"] in listed.stdout
+
+
+async def test_bytes_that_are_not_what_was_announced(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
+    """A byte is flipped on the way: once it is fetched again, always and nothing gets the name."""
+    hub.add("org/name", {"model.safetensors": CONTENT})
+    served = hub.large(CONTENT)
+    served.fault = lambda number, start: Fault(flip=7) if number == 1 else None
+    job = await begun(yard, "hf:org/name")
+    assert (await state_of(yard, job.id, "done", "failed")).error == ""
+    assert (host.models_folder / "org" / "name" / "model.safetensors").read_bytes() == CONTENT
+    served.fault = lambda number, start: Fault(flip=7)
+    job = await begun(yard, "hf:org/name", folder="org/again")
+    ended = await state_of(yard, job.id, "done", "failed")
+    assert (ended.error_code, SHA in ended.cause) == ("WrongBytes", True)
+    assert not (host.models_folder / "org" / "again" / "model.safetensors").exists()
+
+
+async def test_a_file_that_changes_at_its_source(yard: Modelyard, fleet: Fleet, host: FleetHost) -> None:
+    """Nobody announces a hash: the ETag tells, and no mixture of two versions is ever kept."""
+    served = Served(content=CONTENT, slow_s=0.01)
+    served.fault = lambda number, start: Fault(cut_after=3_000_000) if start == 0 and served.etag == '"one"' else None
+    other = CONTENT[::-1]
+    with FileServer(str(fleet.network.front[1])).running() as server:
+        server.files["model.gguf"] = served
+        job = await begun(yard, server.url("model.gguf"))
+        await until(lambda: any(part.stat().st_size > 1_000_000 for part in parts(host)))
+        served.content, served.etag, served.slow_s = other, '"two"', 0
+        assert (await state_of(yard, job.id, "done", "failed")).error == ""
+        assert '"one"' in [request.headers.get("If-Range") for request in server.requests]
+    assert (host.models_folder / "custom" / "model.gguf").read_bytes() == other
+
+
+def parts(host: FleetHost) -> list[Path]:
+    return [path for path in host.models_folder.rglob(".modelyard-*.part") if path.is_file()]
+
+
+async def test_a_token_that_is_missing(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
+    """It is asked for, and what was begun goes on with it."""
+    hub.tokens.add(TOKEN)
+    repo = hub.add("org/name", {"model.safetensors": CONTENT})
+    listing = await yard.downloads.look("hf:org/name")
+    repo.gated, repo.readers = "auto", {TOKEN}
+    job = await yard.downloads.start(listing, host="gpu1")
+    ended = await state_of(yard, job.id, "done", "failed")
+    assert (ended.error_code, "--token-stdin" in ended.remedy) == ("DownloadDenied", True)
+    await yard.downloads.resume(job.id, token=TOKEN)
+    assert (await state_of(yard, job.id, "done", "failed")).error == ""
+
+
+async def test_what_a_host_can_not_do(yard: Modelyard, hub: Hub, host: FleetHost, tmp_path: Path) -> None:
+    """No room, no curl, no way there: told before anything is queued, with what to do instead."""
+    hub.add("org/name", {"model.safetensors": CONTENT})
+    with host.fill_disk(leave=5_000_000), pytest.raises(DiskFull, match="12,000,000 bytes are needed"):
+        await begun(yard, "hf:org/name")
+    listing = await yard.downloads.look("hf:org/name")
+    away = replace(listing, files=(replace(listing.files[0], url="http://127.0.0.1:9/x"),))
+    with pytest.raises(CommandFailed, match="does not get to") as failure:
+        await yard.downloads.start(away, host="gpu1")
+    assert "modelyard hosts copy" in failure.value.remedy
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    with pytest.raises(NotAllowed, match="of this machine"):
+        await begun(yard, str(tmp_path / "m.gguf"))
+    assert await yard.downloads.all() == []
+
+
+async def test_a_disk_that_fills_meanwhile(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
+    hub.add("org/name", {"model.safetensors": CONTENT})
+    hub.large(CONTENT).slow_s = 0.02
+    with host.fill_disk(leave=20_000_000):
+        job = await begun(yard, "hf:org/name")
+        await until(lambda: hub.cdn.sent > 1_000_000)
+        host.exec(["sh", "-c", "cat /dev/zero >/srv/models/org/other 2>/dev/null || true"])
+        ended = await state_of(yard, job.id, "done", "failed")
+    assert (ended.state, ended.error_code) == ("failed", "DiskFull")
+    assert not (host.models_folder / "org" / "name" / "model.safetensors").exists()
+    (host.models_folder / "org" / "other").unlink()
+    hub.large(CONTENT).slow_s = 0
+    await yard.downloads.resume(job.id)
+    assert (await state_of(yard, job.id, "done", "failed")).error == ""
+    assert (host.models_folder / "org" / "name" / "model.safetensors").read_bytes() == CONTENT
