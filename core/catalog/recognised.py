@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from core.catalog.weights import Installed, Weights, installed_as
+from core.catalog.weights import Installed, Weights, installed_as, origin
 
 _FAMILIES = (  # what was made of another family stands before it
     ("deepseek", r"deepseek"),
@@ -52,11 +52,11 @@ class Recogniser:
     def __init__(self, offers: Iterable[Weights]) -> None:
         self._offers: dict[str, list[Weights]] = {}
         for offer in offers:
-            self._offers.setdefault(offer.source.partition("@")[0], []).append(offer)
+            self._offers.setdefault(origin(offer.source), []).append(offer)
 
     def offer_of(self, model: Installed) -> Weights | None:
         """What it is in the catalog; of several offers of one source the one with the most of its files."""
-        known = self._offers.get(model.source.partition("@")[0], ())
+        known = self._offers.get(origin(model.source), ())
         found = [one for one in known if installed_as(one, [model]) is not None]
         return max(found, key=lambda one: len(one.files), default=None)
 

@@ -73,7 +73,7 @@ _I = TypeVar("_I", bound=Installed)
 def weights_of(found: Catalog) -> tuple[Weights, ...]:
     """What is offered as weights, then the models with open weights that no such offer covers."""
     named = [_weights(entry) for entry in found.weights]
-    covered = {one.source.partition("@")[0] for one in named} | {one.id for one in named}
+    covered = {origin(one.source) for one in named} | {one.id for one in named}
     rest = (_of_model(entry) for entry in found.entries)
     return (*named, *(one for one in rest if one is not None and not {one.source, one.id} & covered))
 
@@ -98,10 +98,17 @@ def find(weights: Iterable[Weights], text: str) -> Weights | None:
     )
 
 
+def origin(source: str) -> str:
+    """Where weights come from, the same of an offer and of what was installed from it: revisions are left out."""
+    if source.startswith("hf:"):
+        return source.partition("@")[0]
+    return f"local:{source}" if source.startswith("/") else source
+
+
 def installed_as(weights: Weights, installed: Iterable[_I]) -> _I | None:
     """The installed model that these weights are, if any: the same source, whatever its revision, and their files."""
-    source = weights.source.partition("@")[0]
-    return next((one for one in installed if one.source.partition("@")[0] == source and _has(weights, one)), None)
+    wanted = origin(weights.source)
+    return next((one for one in installed if origin(one.source) == wanted and _has(weights, one)), None)
 
 
 def _has(weights: Weights, model: Installed) -> bool:

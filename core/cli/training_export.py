@@ -63,7 +63,7 @@ async def export(
     if out.json:
         out.document({**made.as_dict(), "file": "" if target == _STDOUT else path})
     else:
-        out.line(made.text.rstrip("\n") if target == _STDOUT else f"Wrote {path}: {made.family}, base {made.base}.")
+        out.block(made.text if target == _STDOUT else f"Wrote {path}: {made.family}, base {made.base}.")
         for note in made.notes:
             notice(note)
 

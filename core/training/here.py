@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.catalog.recognised import Recogniser
-from core.catalog.weights import Weights
+from core.catalog.weights import Weights, origin
 from core.files.installed import InstalledModel
 
 _PARTS = ("transformer/", "unet/")  # of the folders that diffusers loads
@@ -28,7 +28,7 @@ class Here:
     def model_of(self, source: str) -> InstalledModel | None:
         """The installed folder of a repository that diffusers can load."""
         for model in self.installed:
-            is_it = model.source.partition("@")[0] == f"hf:{source}" and is_folder(model)
+            is_it = origin(model.source) == f"hf:{source}" and is_folder(model)
             if is_it and not missing(self.folder, model):
                 return model
         return None
@@ -38,7 +38,7 @@ class Here:
         for model in self.installed:
             for file in model.files:
                 path = self.folder / str(file["path"])
-                if model.source.partition("@")[0] == f"hf:{source}" and path.name == name and path.is_file():
+                if origin(model.source) == f"hf:{source}" and path.name == name and path.is_file():
                     return str(path)
         return ""
 

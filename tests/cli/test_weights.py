@@ -86,7 +86,7 @@ def test_a_broken_site_catalog_is_told_and_the_rest_is_offered(offered: Path, tm
     (tmp_path / "site.yaml").write_text(text + '  - {id: "x\\e]0;pwned\\a", name: X}\n')
     listed = done("download", "catalog")
     assert "house-style" in listed.out
-    assert f"{tmp_path / 'site.yaml'}:13: id: " in listed.err
+    assert f"{tmp_path / 'site.yaml'}:14: id: " in listed.err
     assert "\x1b" not in listed.out + listed.err
     assert modelyard("catalog", "check").out.endswith("1 thing is wrong; 0 models and 2 weights hold.\n")
 
