@@ -188,7 +188,8 @@ def _adapter(here: Here, family: Family, notes: list[str]) -> dict[str, str]:
 def _job_name(model: InstalledModel, name: str) -> str:
     if name and (_SLUG.search(name) or name.startswith((".", "-"))):
         raise InvalidInput({"name": "letters, digits, dots, dashes and underscores make a name"})
-    return name or f"{_SLUG.sub('-', Path(model.path).stem).strip('.-') or 'my'}-lora"
+    last = Path(model.path).name.removesuffix(".safetensors")
+    return name or f"{_SLUG.sub('-', last).strip('.-') or 'my'}-lora"
 
 
 def _config(family: Family, model: Mapping[str, Any], name: str, dataset: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 _EVERY = ""
+_PATH, _KIND = 36, 20  # cells
 _HUB = "hf:"
 
 
@@ -155,6 +156,21 @@ class ModelPicker(ChooseDialog):
         self.query_one("#filter", Plain).show(Content.styled(chosen, "$text-accent" if any(self._words) else "$quiet"))
         self.query_one("#count", Plain).show(f"Showing {len(self._shown):,} of {len(self._every):,}")
         self.query_one("#about", Plain).show(self._about())
+
+    def _line(self, number: int) -> Content:
+        """In columns."""
+        option, here = self._shown[number], number == self._at
+        row = self._rows[option.key]
+        path = line(option.label).truncate(_PATH, ellipsis=True, pad=True)
+        kind = line(f"{row.kind.family:<11}{row.kind.type:<10}").truncate(_KIND, pad=True)
+        mark = "✓" if option.key == self._current else " "
+        return Content.assemble(
+            ("▌ " if here else "  ", "bold $text-primary"),
+            path.stylize("bold $text-primary") if here else path,
+            (f" {mark} ", "$text-success"),
+            kind.stylize("$quiet"),
+            (f"{size(row.model.size):>9}", "$quiet"),
+        )
 
     @property
     def _words(self) -> tuple[str, str]:
