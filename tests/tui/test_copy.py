@@ -1,4 +1,4 @@
-"""Model files to hosts by keys: choose, follow, stop, and what went wrong."""
+"""Model files to hosts by keys: choose, follow, leave alone, and what went wrong."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.registry.records import Host
 from core.registry.store import Registry
 from core.settings import Settings
 from tests.tui.fake import Yard
-from tests.tui.user import press, screen_text, session, settle, until
+from tests.tui.user import press, screen_text, session, settle, toasts, until
 
 _FILE = OutgoingFile(path=Path("/m.gguf"), place="org/m.gguf", size=3 << 30, mtime_ns=0)
 
@@ -80,8 +80,8 @@ async def test_choose_hosts_and_follow(settings: Settings, size: tuple[int, int]
         assert "Copy to hosts" not in screen_text(pilot)
 
 
-async def test_escape_stops_a_copy_first(settings: Settings) -> None:
-    """By keys: cancellable, and it can go on."""
+async def test_escape_closes_and_the_copies_go_on(settings: Settings) -> None:
+    """D8: a copy is a job; nothing is stopped by looking away."""
     copies = FakeCopies()
     async with session(Yard(settings, fill=_fill, copies=copies)) as pilot:
         await press(pilot, "C")
@@ -90,11 +90,10 @@ async def test_escape_stops_a_copy_first(settings: Settings) -> None:
         await until(pilot, lambda: "33 %  sending" in screen_text(pilot))
         assert copies.hosts == ["gpu2"]
         await pilot.press("escape")
-        await until(pilot, lambda: copies.ended, "the copy is stopped")
+        await until(pilot, lambda: copies.ended, "nobody follows any more")
         await settle(pilot)
-        assert "Enter goes on from there." in screen_text(pilot)
-        await press(pilot, "escape")
         assert "Copy to hosts" not in screen_text(pilot)
+        assert any("The copies go on" in toast for toast in toasts(pilot))
 
 
 async def test_what_can_not_be_copied_is_told(settings: Settings) -> None:

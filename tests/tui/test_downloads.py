@@ -27,7 +27,7 @@ from tests.downloads.test_jobs import end_all
 from tests.tui.user import press, rows, screen_text, select, settle, start, toasts, type_text, until
 from tui.app import ModelyardApp
 from tui.modals.download import DownloadDialog
-from tui.modals.files import AdoptDialog, VerifyDialog
+from tui.modals.files import AdoptDialog
 from tui.modals.installed_form import InstalledForm
 from tui.modals.token import TokenDialog
 from tui.screens.download_cards import left, share
@@ -285,26 +285,6 @@ async def test_what_is_installed_is_searched_filtered_and_told_with_its_sizes(se
         await press(pilot, "backspace", "o", "down", "enter")
         await until(pilot, lambda: rows(pilot) == ["org/tuned", "flux/schnell.safetensors", "carried.gguf"])
         assert "by size ▼" in screen_text(pilot)
-
-
-async def test_damage_is_named(settings: Settings, models: Path) -> None:
-    """D9: verified by a key, before and after."""
-    async with downloads(settings, size=(80, 24)) as pilot:
-        await select(pilot, "org/tuned")
-        await press(pilot, "V")
-        assert isinstance(pilot.app.screen, VerifyDialog)
-        await until(pilot, lambda: "All 3 files are what was installed." in screen_text(pilot))
-        await press(pilot, "escape")
-        assert "✓ verified" in screen_text(pilot)
-        (models / "org" / "tuned" / "config.json").unlink()
-        with (models / "org" / "tuned" / "a.safetensors").open("r+b") as file:
-            file.write(b"\x00\xff\x00")
-        await press(pilot, "V")
-        await until(pilot, lambda: "2 of 3 files not as installed" in screen_text(pilot))
-        for part in ("missing", "org/tuned/config.json", "changed", "org/tuned/a.safetensors"):
-            assert part in screen_text(pilot), part
-        await press(pilot, "escape")
-        assert "✗ 2 bad" in screen_text(pilot)
 
 
 async def test_what_was_carried_in_is_taken_up(settings: Settings, models: Path) -> None:

@@ -24,21 +24,22 @@ if TYPE_CHECKING:
 
     from core.downloads.copies import CopyEvent
     from core.downloads.outgoing import Outgoing
-    from core.registry.records import Host, Model
+    from core.registry.records import Host
 
 Lay = Callable[[int], Content]
 
 
 class CopyDialog(Dialog[None]):
-    """Choose hosts, then follow; stopping or closing keeps what came, and the next copy goes on from there."""
+    """Choose hosts, then follow; closing leaves the copies at work, and the downloads (6) show them."""
 
     HEADING = "Copy to hosts"
     KEYS = ("copy",)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("copy")]
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, name: str, ref: str) -> None:
         super().__init__()
-        self._model = model
+        self._name = name
+        self._ref = ref
         self._outgoing: Outgoing | None = None
         self._hosts: list[Host] = []
         self._marked: set[str] = set()
@@ -47,7 +48,7 @@ class CopyDialog(Dialog[None]):
         self._copying: Worker[None] | None = None
 
     def body(self) -> Iterable[Widget]:
-        yield Plain(self._model.name, classes="lead")
+        yield Plain(line(self._name), classes="lead")
         yield Flow(id="about")
         with VerticalScroll(classes="fields", can_focus=False):
             yield Flow(id="copy-hosts")
@@ -62,7 +63,7 @@ class CopyDialog(Dialog[None]):
         self._about(lambda _: toned("Looking for its files…", "dim"))
         try:
             self._hosts = [host for host in await yard.registry.hosts() if host.kind != LOCAL_HOST]
-            self._outgoing = found = await yard.copies.find(self._model.id)
+            self._outgoing = found = await yard.copies.find(self._ref)
         except ModelyardError as error:
             failure = error
             self._about(lambda room: problem(failure, room))
@@ -102,13 +103,10 @@ class CopyDialog(Dialog[None]):
         self._copying = self.run_worker(self._copy(), group="copy", exit_on_error=True)
 
     def action_cancel(self) -> None:
-        """Stop the copy; then close."""
-        if not self._busy or self._copying is None:
-            self.dismiss(None)
-            return
-        self._copying.cancel()
-        self._about(lambda _: line("Stopped. Enter goes on from there."))
-        self._draw()
+        """Close; what was begun goes on."""
+        if self._busy:
+            self.modelyard.toast("The copies go on; 6 shows them, pauses and ends them.", timeout=8)
+        self.dismiss(None)
 
     # Copying
 
@@ -117,9 +115,9 @@ class CopyDialog(Dialog[None]):
         if yard is None:
             return
         hosts = [host.name for host in self._hosts if host.name in self._marked]
-        self._about(lambda _: line("Copying. Esc stops it; what has come is kept."))
+        self._about(lambda _: line("Copying. It goes on when this is closed; the downloads (6) show it."))
         try:
-            async with closing(yard.copies.copy(self._model.id, hosts)) as events:
+            async with closing(yard.copies.copy(self._ref, hosts)) as events:
                 async for event in events:
                     self._seen[event.host] = event
                     self._draw()

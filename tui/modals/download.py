@@ -15,7 +15,9 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Select
 
 from core.errors import InvalidInput, ModelyardError
+from core.files.kinds import Kind, kind_of
 from core.findings import Finding, Severity
+from core.registry.values import LOCAL_HOST
 from tui.keys import bindings
 from tui.modals.dialog import Dialog, button
 from tui.show import findings, line, pairs, plural, problem, size
@@ -30,8 +32,14 @@ if TYPE_CHECKING:
     from core.downloads.sources.base import Listing
 
 _HOW = [("copy it", "copy"), ("link it, needs no more room", "link"), ("move it", "move")]
-_SOURCES = "hf:org/name, civitai:1234, https://…"
+_HERE = "this machine"
+_SOURCES = (
+    "A repository, a CivitAI page, the URL of a file, or a path here.\n"
+    "Nothing is fetched before Start; it goes on without this terminal."
+)
 _MOST_FILES = 20
+_GATING = ("hf:", "civitai:")
+_ACCESS = {"": "free", "auto": "a token; the licence accepted on its page", "manual": "a token; let in by its authors"}
 
 
 class DownloadDialog(Dialog[str | None]):
@@ -50,15 +58,18 @@ class DownloadDialog(Dialog[str | None]):
         self._free = 0
         self._token = ("", "")  # the source that it was given for, and the token
         self._work: Worker[None] | None = None
+        self._has_hosts = False
 
     def body(self) -> Iterable[Widget]:
-        yield Plain("Fetch a model into the models folder", classes="lead")
-        yield Plain("It goes on without this terminal. Nothing is fetched before Start.", classes="muted")
+        yield Plain(_SOURCES, classes="muted")
         with Vertical(classes="fields"):
             source, patterns = self._begun
-            yield Field("source", "From *", TextField(source, placeholder=_SOURCES), hint="or a path here")
-            yield Field("include", "Only files", TextField(patterns, placeholder="all; such as *.safetensors, *.json"))
-            yield Field("how", "Local files", Choice(_HOW, "copy"))
+            yield Field(
+                "source", "From *", TextField(source, placeholder="hf:org/name, civitai:1234, https://…, /path")
+            )
+            yield Field("include", "Only files", TextField(patterns, placeholder="all; or *.safetensors, *.json"))
+            yield Field("how", "Its files", Choice(_HOW, "copy"))
+            yield Field("host", "Where", Choice([(_HERE, LOCAL_HOST)], LOCAL_HOST))
         with VerticalScroll(id="seen", classes="fields"):
             yield Flow(id="listing")
         yield Vertical(id="rest")
@@ -68,9 +79,28 @@ class DownloadDialog(Dialog[str | None]):
             yield button("Start", "start", disabled=True)
 
     def on_mount(self) -> None:
-        self.query_one("#field-how Choice", Choice).disabled = True
+        self.query_one("#field-how").display = self.query_one("#field-host").display = False
+        self.modelyard.guard(self._offer_hosts(), group="hosts")
         if self._begun[0]:
             self.call_after_refresh(self.look_soon)
+
+    async def _offer_hosts(self) -> None:
+        """A host that has internet can download by itself; without hosts there is nothing to choose."""
+        names = [host.name for host in await self._yard.registry.hosts() if host.kind != LOCAL_HOST]
+        self._has_hosts = bool(names)
+        if names:
+            options = [(_HERE, LOCAL_HOST), *((f"{name}, which downloads by itself", name) for name in names)]
+            choice = self.query_one("#field-host Choice", Choice)
+            choice.set_options([(line(label), key) for label, key in options])
+            self._fit()
+
+    def _fit(self) -> None:
+        """Only what there is to choose."""
+        from core.downloads.sources.local import LocalSource
+
+        is_here = LocalSource().understands(self._text("source"))
+        self.query_one("#field-how").display = is_here
+        self.query_one("#field-host").display = self._has_hosts and not is_here
 
     def on_unmount(self) -> None:
         """Looking ends with the dialog."""
@@ -83,7 +113,7 @@ class DownloadDialog(Dialog[str | None]):
 
     @property
     def _patterns(self) -> tuple[str, ...]:
-        return tuple(part for part in self._text("include").replace(",", " ").split() if part)
+        return tuple(part.strip() for part in self._text("include").split(",") if part.strip())
 
     # Looking
 
@@ -91,10 +121,7 @@ class DownloadDialog(Dialog[str | None]):
     @on(Input.Changed, "#field-include TextField")
     def elsewhere(self) -> None:
         """What was seen is of another source, or of other files."""
-        from core.downloads.sources.local import LocalSource
-
-        is_here = LocalSource().understands(self._text("source"))
-        self.query_one("#field-how Choice", Choice).disabled = not is_here
+        self._fit()
         self.query_one("#field-source", Field).complain("")
         if self._found is not None:
             self._found = None
@@ -152,7 +179,7 @@ class DownloadDialog(Dialog[str | None]):
         self.query_one("#button-start", Button).disabled = found is None
         if found is not None:
             where = TextField(found.folder)
-            await rest.mount(Field("folder", "Into", where, hint="models folder"))
+            await rest.mount(Field("folder", "Into folder", where))
             self.query_one("#button-start", Button).focus()
 
     # Starting
@@ -175,11 +202,13 @@ class DownloadDialog(Dialog[str | None]):
 
         source, token = self._token
         try:
+            is_here = found.source.startswith("local:")
             job = await self._yard.downloads.start(
                 found,
                 folder=self._text("folder"),
-                how=How(self._text("how")) if found.source.startswith("local:") else How.COPY,
+                how=How(self._text("how")) if is_here else How.COPY,
                 token=token if source == self._text("source") else "",
+                host=LOCAL_HOST if is_here else self._text("host"),
             )
         except InvalidInput as error:
             self.query_one("#field-folder", Field).complain("; ".join(error.fields.values()))
@@ -214,8 +243,9 @@ def _told(found: Listing, free: int, room: int) -> Content:
     more = [f"and {len(names) - _MOST_FILES:,} more"] if len(names) > _MOST_FILES else []
     rows: list[tuple[str, Content | str]] = [
         ("Title", found.title),
-        ("Size", f"{_size(found)} in {plural(len(files), 'file')}; {size(free)} are free"),
-        ("Licence", found.licence),
+        ("Size", f"{_size(found)} in {plural(len(files), 'file')}; {size(free)} are free here"),
+        ("Licence", found.licence or "not told"),
+        ("Access", _ACCESS.get(found.gated, found.gated) if found.source.startswith(_GATING) else ""),
         ("Revision", found.revision),
         ("Files", Content("\n").join(line(name) for name in [*names[:_MOST_FILES], *more])),
     ]
@@ -236,6 +266,9 @@ def _findings(found: Listing, free: int) -> list[Finding]:
         how = "by hand, by its authors" if found.gated == "manual" else "at once, on its page"
         reason = f"Its licence has to be accepted; access is then given {how}."
         told.append(Finding(severity=Severity.WARNING, check="licence", reason=reason))
+    if count := sum(kind_of(file.path) is Kind.PICKLE for file in found.files):
+        reason = f"{plural(count, 'file')} can run code when loaded (pickle): scanned and marked once here."
+        told.append(Finding(severity=Severity.WARNING, check="pickle", reason=reason))
     return told
 
 

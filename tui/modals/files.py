@@ -1,4 +1,4 @@
-"""Work on the models folder that takes a while: verifying a model (D9), and taking up what was carried in (D7)."""
+"""Work on the models folder that takes a while: taking up what was carried in (D7)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.errors import ModelyardError
-from core.events import Progress, now
-from core.files.service import is_bad
+from core.events import Progress
 from core.text import clean_line
 from tui.keys import bindings
 from tui.modals.dialog import Dialog
 from tui.operations import closing
-from tui.screens.download_cards import Outcome, found, share
 from tui.show import line, plural, problem, size, toned
 from tui.widgets.plain import Flow, Plain
 from tui.widgets.spinner import Spinner
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from core.app import Modelyard
-    from core.files.installed import InstalledModel
 
 ResultT = TypeVar("ResultT")
 
@@ -79,33 +76,6 @@ class FilesDialog(Dialog[ResultT | None], Generic[ResultT]):
     def action_cancel(self) -> None:
         """Close; the result is what is complete."""
         self.dismiss(self._result)
-
-
-class VerifyDialog(FilesDialog[Outcome]):
-    """The outcome, or None when it was stopped before the end."""
-
-    HEADING = "Verify"
-
-    def __init__(self, yard: Modelyard, model: InstalledModel) -> None:
-        super().__init__(yard, f"{model.path}: {plural(len(model.files), 'file')}, {size(model.size)}")
-        self._model = model
-
-    async def work(self) -> None:
-        bad: list[tuple[str, str]] = []
-        async with closing(self._yard.files.verify([self._model])) as events:
-            async for event in events:
-                if isinstance(event, Progress):
-                    self.say(f"{share(event.done or 0, event.total)} of {size(event.total)} read")
-                elif is_bad(event.condition):
-                    bad.append((event.condition, f"{event.path} {event.cause}".strip()))
-                    self._tell(bad)
-        self._result = outcome = Outcome(now(), len(self._model.files), tuple(sorted(bad)))
-        self.query_one(Flow).flow(lambda room: found(outcome, room))
-
-    def _tell(self, bad: list[tuple[str, str]]) -> None:
-        """Those that are known to be bad, while the others are read."""
-        lines = [toned(f"✗ {condition}: {path}", "bad") for condition, path in bad]
-        self.query_one(Flow).flow(lambda _: Content("\n").join(lines))
 
 
 class AdoptDialog(FilesDialog[int]):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from core.errors import ModelyardError
 
 _ROOM = 68  # cells
-_HELD = "Unless kept, it is held in memory until the download is over. It goes to this source alone."
+_HELD = "Held in memory until the download is over, unless kept.\nIt goes to this source alone."
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class TokenDialog(Dialog[Given | None]):
         with Vertical(classes="fields"):
             yield Field("token", "Token *", TextField(password=True), hint="Never shown")
             if self._key:
-                yield Field("keep", "Keep it", Toggle(False), hint=f"as the key {self._key}, in the key store")
+                yield Field("keep", "Keep it", Toggle(False), hint=f"as the key {self._key}")
         yield Plain(_HELD, classes="muted")
         with Horizontal(id="buttons"):
             yield button("Cancel", "cancel")

@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from core.errors import ModelyardError
 from core.events import Event, HostChanged, RecordChanged, ServerChanged
-from tui.keys import bindings, keys_of
+from tui.keys import Key, bindings, keys_of
 from tui.widgets.card import Card
 from tui.widgets.chrome import Header, KeyBar
 from tui.widgets.paged_list import PagedList
@@ -214,6 +214,10 @@ class ListScreen(Screen[None]):
         """Why the action of this key can't be done now; "" when it can."""
         raise NotImplementedError
 
+    def label_of(self, key: Key) -> str:
+        """What a key is called here."""
+        return key.label
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While one types in a field, letters are text."""
         return action in _IN_FIELDS or not isinstance(self.focused, TextField)
@@ -222,6 +226,6 @@ class ListScreen(Screen[None]):
         """Do it, or say why not."""
         key = next(key for key in keys_of(self.PLACE) if key.id == f"{self.PLACE}.{name}")
         if reason := self.why_not(key.id):
-            self.modelyard.toast(f"{key.label}: {reason}", tone="warning")
+            self.modelyard.toast(f"{self.label_of(key)}: {reason}", tone="warning")
         else:
             self.modelyard.guard(getattr(self, f"do_{name}")(), hold=True)

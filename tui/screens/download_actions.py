@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import DownloadDenied, ModelyardError
@@ -38,6 +38,10 @@ class DownloadActions(ListScreen):
         """Read the models folder again."""
         raise NotImplementedError
 
+    def jobs_changed(self) -> None:
+        """Read all jobs again."""
+        raise NotImplementedError
+
     @property
     def lines(self) -> DownloadList:
         """The list, in its own type."""
@@ -51,19 +55,23 @@ class DownloadActions(ListScreen):
 
     async def do_add(self) -> None:
         """Look at a source, then fetch it."""
-        await self.look_at("", ())
+        await self._look_at([("", ())])
 
-    async def fetch(self, offer: Weights) -> None:
-        """Look at an offer of the catalog, then fetch it."""
-        await self.look_at(offer.source, offer.patterns)
+    async def fetch(self, offers: Sequence[Weights]) -> None:
+        """Look at offers of the catalog, one after the other, and fetch those that are started."""
+        await self._look_at([(offer.source, offer.patterns) for offer in offers])
 
-    async def look_at(self, source: str, patterns: tuple[str, ...]) -> None:
-        """The dialog; what was begun there is shown."""
+    async def _look_at(self, sources: Sequence[tuple[str, tuple[str, ...]]]) -> None:
+        """The dialog for each; what was begun there is shown."""
         from tui.modals.download import DownloadDialog
 
-        job_id = await self.app.push_screen_wait(DownloadDialog(self.yard, source=source, patterns=patterns))
-        if job_id is not None:
-            await self.show_view("downloads", select=job_id)
+        begun = None
+        for source, patterns in sources:
+            dialog = DownloadDialog(self.yard, source=source, patterns=patterns)
+            begun = await self.app.push_screen_wait(dialog) or begun
+        if begun is not None:
+            self.lines.unmark()
+            await self.show_view("downloads", select=begun)
 
     # Jobs
 

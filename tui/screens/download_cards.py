@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from core.errors import DownloadFailed
+from core.files.pickles import UNSAFE
 from core.registry.values import LOCAL_HOST
 from tui.show import Mark, bar, hanging, line, moment, pairs, plural, problem, size, toned
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from core.files.installed import InstalledModel
     from core.files.service import Usage
     from core.registry.jobs import Job
+    from tui.screens.download_checks import Checks, Outcome
 
 JOB_MARKS = {
     "queued": Mark("◔", "queued", "busy"),
@@ -27,6 +28,12 @@ JOB_MARKS = {
     "failed": Mark("✗", "failed", "bad"),
     "cancelled": Mark("·", "cancelled", "dim"),
 }
+_PICKLES = {
+    "dangerous": Mark("✗", "dangerous", "bad"),
+    "suspicious": Mark("!", "suspicious", "warn"),
+}
+_HINTS = {("verify", "done"): "R fetches just these again; each stays until the right one has come."}
+STORES = {"": "models folder", "huggingface": "Hugging Face cache", "ollama": "Ollama's store"}
 _GOING = {"pause": "pausing", "cancel": "ending"}
 _MOST_FILES = 30
 _BAR = 6
@@ -40,23 +47,23 @@ class FileRow:
     size: int
     count: int
     model: InstalledModel | None = None
-    store: str = ""  # "" is the models folder
-    pickles: tuple[str, ...] = ()  # paths of files that can run code when they are loaded
-    dangerous: str = ""  # what a scan found in one of them
+
+    @property
+    def store(self) -> str:
+        """The tool that keeps it, "" for the models folder."""
+        return self.model.store if self.model else ""
 
     @property
     def family(self) -> str:
         """The first folder, as in the usage."""
+        if self.store:
+            return self.store
         return self.path.partition("/")[0] if "/" in self.path else "other"
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What verifying found: (condition, path) of the files that are not what was installed."""
-
-    at: datetime
-    files: int
-    bad: Sequence[tuple[str, str]] = ()
+    @property
+    def shown(self) -> str:
+        """What it is called in the list: its path in the models folder, its title in a store."""
+        return self.model.title if self.model and self.store else self.path
 
 
 def job_mark(job: Job) -> Mark:
@@ -66,18 +73,26 @@ def job_mark(job: Job) -> Mark:
         return mark._replace(word=_GOING[job.wanted])
     if job.state == "queued" and job.error:
         return Mark("!", "waits", "warn")
+    if job.state == "done" and (bad := (job.result or {}).get("bad")):
+        return Mark("✗", f"{bad:,} bad", "bad")
     return mark
 
 
-def place_mark(row: FileRow, checked: Outcome | None) -> Mark:
-    """Whether it is known, and what verifying found."""
-    if row.model is None:
+def place_mark(row: FileRow, checks: Checks) -> Mark:
+    """The worst that is known of it."""
+    model = row.model
+    if model is None:
         return Mark("?", "not known", "warn")
-    if checked is None:
-        return Mark("·", "installed", "dim")
-    if checked.bad:
-        return Mark("✗", f"{len(checked.bad)} bad", "bad")
-    return Mark("✓", "verified", "good")
+    if model.path in checks.under_way:
+        return Mark("◑", "verifying", "busy")
+    checked, pickle = checks.of(model), model.pickle
+    marks = [
+        Mark("✗", f"{len(checked.bad):,} bad", "bad") if checked and checked.bad else None,
+        Mark("✗", "incomplete", "bad") if model.problem else None,
+        _PICKLES.get(pickle.level, Mark("!", "pickle", "warn")) if pickle else None,
+        Mark("✓", "verified", "good") if checked else None,
+    ]
+    return next(filter(None, marks), Mark("·", "in place" if row.store else "installed", "dim"))
 
 
 def share(done: int, total: int | None) -> str:
@@ -131,20 +146,19 @@ def job_card(job: Job, room: int) -> Content:
     mark = job_mark(job)
     total = f" of {size(job.bytes_total)}" if job.bytes_total else ""
     count = len(listing.get("files", ()) or job.spec.get("files", ()))
-    done = f"{bar(job.bytes_done, job.bytes_total, width=16)}  {size(job.bytes_done)}{total}".strip()
     facts = pairs(
         [
             ("What", _what_in_words(job)),
             ("State", toned(mark.text, mark.tone)),
             ("Now", job.doing),
-            ("Done", done),
+            ("Done", f"{size(job.bytes_done)}{total}"),
             ("Speed", f"{size(round(job.rate))}/s" if job.rate else ""),
             ("Left", left(job.eta_s) if job.eta_s is not None else ""),
             ("Next try", moment(job.not_before) if job.state == "queued" and job.not_before else ""),
             ("Files", f"{len(job.files):,} of {count:,} {'read' if job.kind == 'verify' else 'in their place'}"),
             ("Priority", f"{job.priority:+}" if job.priority else ""),
             ("From", source_of(job)),
-            ("To", job.folder),
+            ("In" if job.kind == "verify" else "To", job.folder),
             ("Licence", str(listing.get("licence", ""))),
             ("Queued", moment(job.created_at)),
             ("Ended", moment(job.finished_at) if job.finished_at else ""),
@@ -152,34 +166,49 @@ def job_card(job: Job, room: int) -> Content:
         ],
         room,
     )
-    parts = [line(job.title).stylize("bold"), facts]
+    parts = [_headed(job, room), facts]
     if job.error:
         told = DownloadFailed(job.error, cause=job.cause, remedy=job.remedy)
-        parts.insert(1, Content("\n").join([problem(told, room), toned("→ r tries again from where it was.", "dim")]))
+        hint = toned(f"→ {_HINTS.get((job.kind, job.state), 'r tries again from where it was.')}", "dim")
+        parts.insert(1, Content("\n").join([problem(told, room), hint]))
     return Content("\n\n").join(parts)
 
 
-def file_card(row: FileRow, usage: Usage | None, checked: Outcome | None, room: int) -> Content:
+def _headed(job: Job, room: int) -> Content:
+    """The title and, of what is not over, how far it is across the whole card."""
+    title = line(job.title).stylize("bold")
+    if job.finished_at is not None or not job.bytes_total:
+        return title
+    percent = min(100, job.bytes_done * 100 // job.bytes_total)
+    return title + toned(f"\n{bar(job.bytes_done, job.bytes_total, width=max(4, room - 6))} {percent:>3}%", "busy")
+
+
+def file_card(row: FileRow, usage: Usage | None, checks: Checks, room: int) -> Content:
     """Everything of an installed model, with its files."""
     model = row.model
+    checked = checks.of(model) if model else None
     title = line(model.title if model else row.path).stylize("bold")
     family = usage.families.get(row.family) if usage else None
     facts = pairs(
         [
             ("Size", f"{size(row.size)} in {plural(row.count, 'file')}"),
             ("Path", row.path),
+            ("Kept by", f"{STORES.get(row.store, row.store)}: used in place, never changed" if row.store else ""),
             ("Family", f"{row.family}, {size(family)} in all" if family is not None else row.family),
             ("From", model.source if model else ""),
             ("Revision", model.revision if model else ""),
             ("Licence", model.licence if model else ""),
             ("Installed", _when(model.installed_at) if model else ""),
-            ("Checked", moment(checked.at) if checked else "not since the program was started" if model else ""),
+            ("Checked", moment(checked.at) if checked else "never" if model else ""),
         ],
         room,
     )
     if model is None:
         return Content("\n\n").join([title, facts, _unknown(room)])
-    parts = [title, facts, *([found(checked, room)] if checked else []), _files(model, room)]
+    told = [toned(f"✗ {model.problem}", "bad")] if model.problem else []
+    told += [hanging(toned("! ", "warn"), line(f"{model.warning} {UNSAFE}"), room)] if model.warning else []
+    told += [found(checked, room)] if checked else []
+    parts = [title, facts, *told, _files(model, room)]
     return Content("\n\n").join(parts)
 
 
@@ -202,7 +231,7 @@ def found(checked: Outcome, room: int) -> Content:
     head = f"{len(checked.bad):,} of {plural(checked.files, 'file')} not as installed"
     lines = [hanging(toned("✗ ", "bad"), line(head), room)]
     lines += [hanging(toned(f"  {condition:<11}", "bad"), line(path), room) for condition, path in checked.bad]
-    remedy = "Move these files away, and download the model again."
+    remedy = "R fetches just these again; each stays until the right one has come."
     return Content("\n").join([*lines, hanging(toned("→ ", "dim"), toned(remedy, "dim"), room)])
 
 

@@ -28,11 +28,10 @@ class OfferList(DownloadList):
     """Weights with their conditions."""
 
     COLUMNS = (
-        Column("NAME", 18, weight=5, most=48),
-        Column("FAMILY", 8, weight=1, most=14),
+        Column("NAME", 20, weight=5, most=56),
+        Column("FAMILY", 10, weight=1, most=14, from_width=84),
         Column("TYPE", 9),
         Column("SIZE", 8, right=True),
-        Column("ACCESS", 7),
         Column("LICENCE", 12, weight=2, most=24, from_width=96),
         Column("STATE", 11),
     )
@@ -51,7 +50,6 @@ class OfferList(DownloadList):
             Cell(row.family, "dim"),
             Cell(row.type, "dim"),
             Cell(size(row.size)),
-            Cell(_SHORT.get(row.gated, row.gated), "warn" if row.gated else "dim"),
             Cell(row.licence or "-", "dim"),
             Cell(state, tone),
         )
@@ -60,7 +58,9 @@ class OfferList(DownloadList):
 def _state(row: Weights, known: Known) -> tuple[str, str]:
     if here(row, known) is not None:
         return "✓ installed", "good"
-    return ("◐ fetching", "busy") if base(row.source) in known.fetching else ("-", "dim")
+    if base(row.source) in known.fetching:
+        return "◐ fetching", "busy"
+    return f"{'!' if row.gated else '·'} {_SHORT.get(row.gated, row.gated)}", "warn" if row.gated else "dim"
 
 
 def base(source: str) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from core.errors import ModelyardError
+from core.files.service import is_bad
 from core.registry.values import ModelQuery, Ownership
 from tui import operations
 from tui.screens.download_actions import DownloadActions
+from tui.screens.download_cards import FileRow
 from tui.show import plural, size
 
 if TYPE_CHECKING:
+    from core.registry.jobs import Job
     from core.registry.records import Model
-    from tui.screens.download_cards import FileRow
 
 _MOST_NAMED = 5
 
@@ -22,27 +25,47 @@ class FileActions(DownloadActions):
 
     async def do_use(self) -> None:
         """The main thing: an offer is fetched, an installed model deployed."""
-        [row] = self.lines.meant()[:1]
-        if self.view.NAME == "catalog":
-            await self.fetch(row)
+        rows = self.lines.meant()
+        if isinstance(rows[0], FileRow):
+            await self._deploy(rows[0])
         else:
-            await self._deploy(row)
+            await self.fetch(rows)
+
+    # Whole or not
 
     async def do_verify(self) -> None:
-        """Read its files and compare their hashes."""
-        from tui.modals.files import VerifyDialog
-
-        for row in self.meant("verify"):
-            outcome = await self.app.push_screen_wait(VerifyDialog(self.yard, row.model))
-            if outcome is not None:
-                self.known = replace(self.known, checked={**self.known.checked, row.path: outcome})
+        """Read files and compare their hashes: a job, which goes on without the screen."""
+        rows: list[FileRow] = self.meant("verify")
+        await self.yard.verifications.start([row.path for row in rows])
+        self.modelyard.toast(f"Verifying {_called(rows)}; the downloads tab shows how far", timeout=8)
         self.lines.unmark()
-        self.outcome_known()
+        self.jobs_changed()
 
-    def outcome_known(self) -> None:
-        """Say what verifying found."""
-        self.list.redraw()
-        self.show_selected()
+    async def do_repair(self) -> None:
+        """Fetch what a check found bad, after a question that names it."""
+        for job_id in dict.fromkeys(map(self._check_of, self.meant("repair"))):
+            job = await self.yard.registry.get_job(job_id)
+            bad = [f"  {file['condition']:<11}{file['path']}" for file in job.files if is_bad(str(file["condition"]))]
+            question = f"Fetch {plural(len(bad), 'file')} of {job.title} again?"
+            details = [*_first(bad), "Each is replaced once the right one has come."]
+            if await operations.confirm(self.modelyard, question, details=details, yes="Fetch"):
+                await self._repair(job)
+        self.lines.unmark()
+        self.jobs_changed()
+
+    def _check_of(self, row: Any) -> str:  # noqa: ANN401 - a row of either tab
+        """The job of the check that a row means."""
+        if not isinstance(row, FileRow):
+            return str(row.id)
+        checked = self.known.checks.of(row.model) if row.model else None
+        return checked.job_id if checked else ""
+
+    async def _repair(self, job: Job) -> None:
+        """What can't be fetched is told; what can is."""
+        started = await self.yard.verifications.repair(job)
+        for error in started:
+            if isinstance(error, ModelyardError):
+                self.modelyard.show_error(error)
 
     async def do_adopt(self) -> None:
         """Note what lies there unknown."""
@@ -55,28 +78,46 @@ class FileActions(DownloadActions):
     async def do_delete(self) -> None:
         """Delete the files of models, after a question that names them."""
         rows: list[FileRow] = self.meant("delete")
-        what = rows[0].path if len(rows) == 1 else plural(len(rows), "model")
-        question = f"Delete the files of {what} from the disk?"
+        question = f"Delete the files of {_called(rows)} from the disk?"
         if await operations.confirm(self.modelyard, question, details=self._what_goes(rows), yes="Delete"):
             for row in rows:
                 await self.yard.files.delete(row.path)
-            self.modelyard.toast(f"Deleted {what}: {size(sum(row.size for row in rows))} are free again")
+            self.modelyard.toast(f"Deleted {_called(rows)}: {size(sum(row.size for row in rows))} are free again")
             self.lines.unmark()
             self.files_changed()
 
     def _what_goes(self, rows: list[FileRow]) -> list[str]:
         count, amount = sum(row.count for row in rows), sum(row.size for row in rows)
+        names = [f"  {row.path}, {size(row.size)}" for row in rows]
         if len(rows) == 1 and rows[0].model is not None:
-            names = [str(file["path"]) for file in rows[0].model.files]
-        else:
-            names = [f"{row.path}, {size(row.size)}" for row in rows]
-        more = [f"  and {len(names) - _MOST_NAMED:,} more"] if len(names) > _MOST_NAMED else []
+            names = [f"  {file['path']}" for file in rows[0].model.files]
         return [
             f"Deleted for good: {plural(count, 'file')}, {size(amount)}, in {self.yard.files.folder}",
-            *(f"  {name}" for name in names[:_MOST_NAMED]),
-            *more,
+            *_first(names),
             "Kept: other files there, and records of models; those that point here find nothing then.",
         ]
+
+    async def do_copy(self) -> None:
+        """Its files to hosts."""
+        from tui.modals.copy import CopyDialog
+
+        [row] = self.meant("copy")
+        await self.app.push_screen_wait(CopyDialog(row.shown, row.path))
+        self.jobs_changed()
+
+    async def do_training(self) -> None:
+        """A config of a training tool, with it as the base model."""
+        from tui.modals.training_export import TrainingExportDialog
+
+        [row] = self.meant("training")
+        if written := await self.app.push_screen_wait(TrainingExportDialog(self.yard, row.model)):
+            self.modelyard.toast(f"Wrote {written}", timeout=8)
+
+    async def do_usage(self) -> None:
+        """What models take on the disks."""
+        from tui.modals.usage import UsageDialog
+
+        await self.app.push_screen_wait(UsageDialog(self.yard, self.known))
 
     # Records
 
@@ -116,3 +157,13 @@ class FileActions(DownloadActions):
                 if found.model.path == values["path"]:
                     return found.model
         return None
+
+
+def _called(rows: Sequence[FileRow]) -> str:
+    return rows[0].shown if len(rows) == 1 else plural(len(rows), "model")
+
+
+def _first(names: Sequence[str]) -> list[str]:
+    """The first few, and how many more there are."""
+    rest = len(names) - _MOST_NAMED
+    return [*names[:_MOST_NAMED], *([f"  and {rest:,} more"] if rest > 0 else [])]

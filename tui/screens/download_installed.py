@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from tui.screens import download_cards
-from tui.screens.download_cards import FileRow, place_mark
+from tui.screens.download_cards import STORES, FileRow, place_mark
 from tui.screens.download_table import Line, Order, facets
 from tui.screens.download_views import DownloadList, DownloadsView, Known, within
 from tui.show import plural, size, toned
@@ -18,7 +18,9 @@ from tui.widgets.columns import Cell, Column
 if TYPE_CHECKING:
     from core.files.service import FilesService
 
-_NEEDS_RECORD = frozenset({"use", "verify", "model", "delete"})
+_NEEDS_RECORD = frozenset({"use", "verify", "model", "delete", "copy", "repair", "training"})
+_OURS_ALONE = frozenset({"delete", "repair"})
+_ONE = frozenset({"model", "use", "copy", "training"})
 
 
 class FileList(DownloadList):
@@ -40,9 +42,9 @@ class FileList(DownloadList):
         return row.path
 
     def cells(self, row: FileRow) -> tuple[Cell, ...]:
-        mark = place_mark(row, self._known().checked.get(row.path))
+        mark = place_mark(row, self._known().checks)
         return (
-            Cell(row.path),
+            Cell(row.shown),
             Cell(size(row.size)),
             Cell(mark.text, mark.tone),
             Cell(row.model.source if row.model else "-", "dim"),
@@ -58,7 +60,7 @@ class InstalledView(DownloadsView):
         "Nothing is installed yet.\n\nPress v for the catalog, or a to download from elsewhere or to take a model "
         "of this machine into the folder."
     )
-    ACTIONS = frozenset({"use", "verify", "model", "delete", "adopt"})
+    ACTIONS = frozenset({"use", "verify", "repair", "model", "copy", "training", "delete", "adopt"})
     ORDERS = (
         Order("path", "", lambda row: row.path.casefold()),
         Order("size", "SIZE", lambda row: row.size, descending=True),
@@ -85,29 +87,36 @@ class InstalledView(DownloadsView):
         return within(parts, room)
 
     def card(self, row: FileRow, known: Known, room: int) -> Content:
-        return download_cards.file_card(row, known.usage, known.checked.get(row.path), room)
+        return download_cards.file_card(row, known.usage, known.checks, room)
 
     def why_not(self, action: str, rows: Sequence[FileRow], known: Known) -> str:
         if action == "adopt":
             return "" if any(one.model is None for one in known.files) else "All files are known already."
-        if action in {"model", "use"} and len(rows) > 1:
+        if action in _ONE and len(rows) > 1:
             return "One at a time: Esc takes the marks off."
         return super().why_not(action, rows, known)
 
     def refusal(self, action: str, row: FileRow, known: Known) -> str:
         if action in _NEEDS_RECORD and row.model is None:
             return "Nothing is known of this file; u takes it up first."
+        if row.store and action in _OURS_ALONE:
+            return f"It is in {STORES.get(row.store, row.store)}: used in place, never changed or deleted from here."
+        if action == "repair":
+            checked = known.checks.of(row.model) if row.model else None
+            return "" if checked and checked.bad else "Nothing bad was found in it; V looks."
         return ""
 
 
 def _line(row: FileRow, known: Known) -> Line:
     model = row.model
     text = f"{row.path} {model.title} {model.source} {model.licence}" if model else row.path
-    mark = place_mark(row, known.checked.get(row.path))
-    marks = [mark.word if "bad" not in mark.word else "bad", "pickle" if row.pickles else ""]
-    return Line(
-        row, text.casefold(), facets({"family": row.family, "in": row.store or "models folder", "state": marks})
-    )
+    found = {"family": row.family, "in": STORES.get(row.store, row.store), "state": _states(row, known)}
+    return Line(row, text.casefold(), facets(found))
+
+
+def _states(row: FileRow, known: Known) -> list[str]:
+    word = place_mark(row, known.checks).word
+    return ["bad" if word.endswith(" bad") else word, *(["pickle"] if row.model and row.model.pickle else [])]
 
 
 async def read_files(files: FilesService) -> list[FileRow]:

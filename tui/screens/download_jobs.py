@@ -71,7 +71,7 @@ class JobsView(DownloadsView):
         "No downloads yet.\n\nPress a to begin one, or v for the catalog. Downloads, copies to hosts and checks "
         "go on without this terminal."
     )
-    ACTIONS = frozenset({"pause", "resume", "cancel", "remove", "clear", "sooner", "later"})
+    ACTIONS = frozenset({"pause", "resume", "cancel", "remove", "clear", "sooner", "later", "repair"})
     ORDERS = (
         Order("turn", "", _turn),
         Order("title", "TITLE", lambda job: job.title.casefold()),
@@ -116,6 +116,10 @@ class JobsView(DownloadsView):
             return "" if row.state in OVER else f"It is {row.state}; c cancels it first."
         if action == "resume":
             return _why_not_resume(row)
+        if action == "repair":
+            return (
+                "" if row.kind == "verify" and (row.result or {}).get("bad") else "It is no check that found bad files."
+            )
         if row.state in OVER:
             return f"It is {row.state} already."
         if action == "pause" and row.wanted == "pause":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.content import Content
 
+from tui.screens.download_checks import Checks
 from tui.screens.download_table import Line, Order, Table
 from tui.screens.head_views import Snapshot
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from core.catalog.weights import Weights
     from core.files.service import Usage
     from core.registry.jobs import Job
-    from tui.screens.download_cards import FileRow, Outcome
+    from tui.screens.download_cards import FileRow
 
 NO_ROW = "Nothing is selected."
 
@@ -28,7 +29,7 @@ class Known:
     files: Sequence[FileRow] = ()
     catalog: Sequence[Weights] = ()
     usage: Usage | None = None
-    checked: Mapping[str, Outcome] = field(default_factory=dict)
+    checks: Checks = field(default_factory=Checks)
     sources: Mapping[str, Sequence[FileRow]] = field(default_factory=dict)
     fetching: frozenset[str] = frozenset()
 

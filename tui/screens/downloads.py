@@ -22,6 +22,7 @@ from tui.keys import Key, bindings
 from tui.screens.base import ListScreen
 from tui.screens.download_cards import source_of
 from tui.screens.download_catalog import CatalogView, base
+from tui.screens.download_checks import CheckReader
 from tui.screens.download_file_actions import FileActions
 from tui.screens.download_installed import InstalledView, by_source, read_files
 from tui.screens.download_jobs import JobsView, is_live
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from core.registry.jobs import Job
 
 _LOOK_S = 0.5
+_REST = 9  # times what looking took
 _WAKE_S = 10.0
 _CARD_AFTER_S = 0.03
 _VIEWS: tuple[type[DownloadsView], ...] = (CatalogView, InstalledView, JobsView)
@@ -66,6 +68,8 @@ class DownloadsScreen(FileActions):
         self._done: frozenset[str] = frozenset()
         self._woken = -_WAKE_S
         self._card_due = False
+        self._checks = CheckReader()
+        self._rest_until = 0.0
 
     @property
     def view(self) -> DownloadsView:
@@ -95,27 +99,24 @@ class DownloadsScreen(FileActions):
         return any(is_live(job) for job in self.known.jobs)
 
     def _look(self) -> None:
-        """Nothing is asked and nothing is drawn while nothing is under way."""
-        if self.is_current and self._is_live:
+        """Nothing is asked and nothing is drawn while nothing is under way; a tenth of the time goes into it."""
+        if self.is_current and self._is_live and monotonic() >= self._rest_until:
             self.reload_soon()
 
     def _tick(self) -> None:
         """Another program may have begun something."""
         if self.is_current:
-            self._jobs_stale = True
-            self.reload_soon()
+            self.jobs_changed()
 
     def on_core(self, event: Event | None) -> None:
         """Only what is told here is read again."""
         if event is None or (isinstance(event, RecordChanged) and event.kind == "job"):
-            self._jobs_stale = True
-            self.reload_soon()
+            self.jobs_changed()
 
     def on_screen_resume(self) -> None:
         """Back from another screen or a dialog."""
         if self.modelyard.yard is not None:
-            self._jobs_stale = True
-            self.reload_soon()
+            self.jobs_changed()
 
     def action_reload(self) -> None:
         """The folder and the catalog, too."""
@@ -129,9 +130,18 @@ class DownloadsScreen(FileActions):
         self._files_stale = True
         self.reload_soon()
 
+    def jobs_changed(self) -> None:
+        self._jobs_stale = True
+        self.reload_soon()
+
     # Loading
 
     async def load(self, select: str | None) -> None:
+        began = monotonic()
+        await self._load(select)
+        self._rest_until = monotonic() + _REST * (monotonic() - began)
+
+    async def _load(self, select: str | None) -> None:
         await self._read_jobs()
         done = frozenset(job.id for job in self.known.jobs if job.state == "done")
         if self._files_stale or done != self._done:
@@ -150,8 +160,12 @@ class DownloadsScreen(FileActions):
             self._jobs_stale = False
             jobs = await self.yard.downloads.all()
         fetching = frozenset(base(source_of(job)) for job in jobs if job.state in UNFINISHED)
+        checks = self._checks.read(jobs)
+        changed, self.known = checks != self.known.checks, replace(self.known, checks=checks)
         self.known = replace(self.known, jobs=jobs, fetching=fetching - {""})
         self._fill(JobsView.NAME)
+        if changed:  # what a check found is a state to filter by
+            await asyncio.to_thread(self._fill, InstalledView.NAME)
 
     def _merged(self, unfinished: list[Job]) -> list[Job] | None:
         """What is known with these as they are now; None where another is over or gone."""
@@ -189,11 +203,6 @@ class DownloadsScreen(FileActions):
     def _fill(self, name: str) -> None:
         view = self.views[name]
         view.table.fill(view.lines(self.known))
-
-    def outcome_known(self) -> None:
-        """What verifying found is a state to filter by."""
-        self._fill(InstalledView.NAME)
-        super().outcome_known()
 
     async def show_rows(self, select: str | None = None) -> None:
         """Those that match the search and the filters."""

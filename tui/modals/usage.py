@@ -1,0 +1,114 @@
+"""What models take on the disks (D8): by family on this machine, and what each host has left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+
+from core.errors import ModelyardError
+from core.registry.values import LOCAL_HOST
+from tui.keys import bindings
+from tui.modals.dialog import Dialog
+from tui.show import bar, line, plural, size, toned
+from tui.widgets.plain import Flow
+
+if TYPE_CHECKING:
+    from textual.binding import BindingType
+
+    from core.app import Modelyard
+    from core.hosts.values import HostOverview
+    from core.registry.records import Host
+    from tui.screens.download_cards import FileRow
+    from tui.screens.download_views import Known
+
+_PATIENCE_S = 15.0
+_NAME, _BAR = 24, 16
+_MOST_MODELS = 10
+
+
+class UsageDialog(Dialog[None]):
+    """Families and the largest models at once; hosts as they answer."""
+
+    HEADING = "Disk usage"
+    KEYS = ("read",)
+    AUTO_FOCUS = "#usage"
+    CSS_PATH: ClassVar = ["dialog.tcss", "download.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("read")]
+
+    def __init__(self, yard: Modelyard, known: Known) -> None:
+        super().__init__()
+        self._yard = yard
+        self._known = known
+        self._hosts: dict[str, Content] = {}
+
+    def body(self) -> Iterable[Widget]:
+        with VerticalScroll(id="usage", classes="fields"):
+            yield Flow(id="found")
+
+    def on_mount(self) -> None:
+        self._draw()
+        self.run_worker(self._ask_all(), group="look", exit_on_error=True)
+
+    async def _ask_all(self) -> None:
+        hosts = [host for host in await self._yard.registry.hosts() if host.kind != LOCAL_HOST]
+        self._hosts = {host.name: toned("asking…", "dim") for host in hosts}
+        self._draw()
+        await asyncio.gather(*(self._ask(host) for host in hosts))
+
+    async def _ask(self, host: Host) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                overview = await self._yard.hosts.overview(host.name)
+        except (ModelyardError, TimeoutError) as error:
+            self._hosts[host.name] = toned(f"✗ {getattr(error, 'message', 'It did not answer in time.')}", "bad")
+        else:
+            self._hosts[host.name] = _disk(overview)
+        self._draw()
+
+    def _draw(self) -> None:
+        for flow in self.query(Flow):
+            flow.flow(lambda _: Content("\n").join(self._lines()))
+
+    def _lines(self) -> list[Content]:
+        usage = self._known.usage
+        if usage is None:
+            return [toned("The models folder can't be read.", "bad")]
+        families = sorted(usage.families.items(), key=lambda pair: -pair[1])
+        largest = sorted(self._known.files, key=lambda row: -row.size)[:_MOST_MODELS]
+        return [
+            line(f"{size(usage.total)} in {plural(len(usage.models), 'model')}, {size(usage.free)} free").stylize(
+                "bold"
+            ),
+            toned(usage.folder, "dim"),
+            *_table("By family", families),
+            *_table("The largest", _sizes(largest)),
+            *([Content(), Content.styled("Hosts", "$quiet")] if self._hosts else []),
+            *(Content.assemble(line(name[:_NAME].ljust(_NAME + 2)), told) for name, told in self._hosts.items()),
+        ]
+
+
+def _sizes(rows: Sequence[FileRow]) -> list[tuple[str, int]]:
+    return [(row.shown, row.size) for row in rows]
+
+
+def _table(title: str, rows: Sequence[tuple[str, int]]) -> list[Content]:
+    most = max((amount for _, amount in rows), default=0)
+    head = [Content(), Content.styled(title, "$quiet")]
+    return [*head, *(_row(name, amount, most) for name, amount in rows)] if rows else []
+
+
+def _row(name: str, amount: int, most: int) -> Content:
+    shown, share = line(name).truncate(_NAME, ellipsis=True, pad=True), bar(amount, most, width=_BAR)
+    return Content.assemble(shown, f"  {size(amount):>9}  ", (share.rstrip("░"), "$text-accent"))
+
+
+def _disk(overview: HostOverview) -> Content:
+    disk = overview.disk
+    if disk is None:
+        return toned(f"? {overview.problem or 'not told'}", "warn")
+    return line(f"{bar(disk.total - disk.free, disk.total, width=_BAR)}  {size(disk.free)} free of {size(disk.total)}")
