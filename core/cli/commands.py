@@ -61,9 +61,10 @@ TREE: dict[str, Entry] = {
         {
             "list": ("List what is installed in the models folder", "core.cli.installed:list_installed"),
             "inspect": ("Tell what a model file or folder is", "core.cli.files:inspect"),
-            "verify": ("Compare installed files with what was installed", "core.cli.installed:verify"),
+            "verify": ("Compare installed files with what was installed", "core.cli.verify:verify"),
             "usage": ("Show what models take on the disk", "core.cli.installed:usage"),
             "adopt": ("Take up model files that were carried into the folder", "core.cli.installed:adopt"),
+            "register": ("Add a record of model files, used in place", "core.cli.installed:register"),
             "delete": ("Delete the files of an installed model", "core.cli.installed:delete"),
             "export": ("Write a training tool's config for an installed model", "core.cli.training_export:export"),
             "base-dir": ("Show or set the models folder of a host", "core.cli.installed:base_dir"),

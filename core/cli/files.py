@@ -25,7 +25,8 @@ async def inspect(yard: Modelyard, *, out: Output, path: str, host_name: str) ->
     from core.files.inspect import inspect_model
 
     host = await yard.registry.get_host(host_name)
-    info = await inspect_model(yard.hosts.connection(host), absolute(path, host.name))
+    where = absolute(path, host.name)
+    info = await inspect_model(yard.hosts.connection(host), where, here=host.name == LOCAL_HOST)
     if out.json:
         out.document({"host": host.name, **asdict(info)})
     else:
@@ -33,14 +34,27 @@ async def inspect(yard: Modelyard, *, out: Output, path: str, host_name: str) ->
 
 
 def _shown(info: ModelInfo) -> dict[str, object]:
+    """In the words of people; what is not told is left out."""
     from core.cli.output import size
 
-    shown = asdict(info)
+    shown = {name: value for name, value in asdict(info).items() if name != "extra"}
+    total = sum(amount for _, amount in info.files)
     return {
         **shown,
         "weights_bytes": size(info.weights_bytes),
         "parameters": f"{info.parameters:,}" if info.parameters else "",
-        "split": f"{info.split[0]} of {info.split[1]} parts" if info.split else "",
-        "files": f"{len(info.files)}, {size(sum(amount for _, amount in info.files))}" if info.files else "",
+        "split": _parts(info),
+        "has_tokenizer": "yes" if info.has_tokenizer else "no",
+        "has_chat_template": "yes" if info.has_chat_template else "no",
+        **info.extra,
+        "files": f"{len(info.files)}, {size(total)}" if info.files else "",
         "problems": " ".join(info.problems),
+        "warnings": " ".join(info.warnings),
     }
+
+
+def _parts(info: ModelInfo) -> str:
+    if not info.split:
+        return ""
+    there, expected = info.split
+    return f"all {expected} parts are there" if there == expected else f"only {there} of {expected} parts are there"

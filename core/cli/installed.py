@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,28 +18,63 @@ if TYPE_CHECKING:
     from core.files.installed import InstalledModel
 
 
+_MOST_NAMED = 10
+
+
 def installed_fields(model: InstalledModel) -> dict[str, Any]:
     """An installed model as commands show it."""
-    return {**asdict(model), "size": model.size}
+    return {**asdict(model), "size": model.size, "warning": model.warning}
 
 
 @command("list")
 @click.option("--search", default="", help="Words that path, title or source must hold.")
-async def list_installed(yard: Modelyard, *, out: Output, search: str) -> None:
-    """List what is installed, and model files that are there without being told of."""
-    from core.cli.output import size
+@click.option("--host", "host_name", default=LOCAL_HOST, help="Of which host; by default this machine.")
+@click.option(
+    "--no-stores", is_flag=True, help="Leave out what other tools keep: Hugging Face's cache, Ollama's store."
+)
+async def list_installed(yard: Modelyard, *, out: Output, search: str, host_name: str, no_stores: bool) -> None:
+    """List what is installed, what other tools keep, and model files that nothing tells of.
 
+    The models of other tools are used in place: files register adds one to your models.
+    """
     words = search.casefold().split()
-    models = [one for one in await yard.files.installed() if _holds(one, words)]
-    unknown = [str(path) for path in await yard.files.unknown()]
+    known = await known_models(yard, host_name)
+    models = [one for one in known if _holds(one, words) and not (no_stores and one.store)]
+    unknown = [str(path) for path in await yard.files.unknown()] if host_name == LOCAL_HOST else []
     if out.json:
         out.document({"models": [installed_fields(one) for one in models], "unknown": unknown})
         return
-    out.table(
-        ("PATH", "FILES", "SIZE", "SOURCE"), [(one.path, len(one.files), size(one.size), one.source) for one in models]
-    )
+    _show_models(out, models)
     for path in unknown:
         out.line(f"Not told of: {path} (modelyard files adopt takes it up)")
+
+
+async def known_models(yard: Modelyard, host_name: str) -> list[InstalledModel]:
+    """What a host's models folder tells of, and what other tools keep there; paths of a host are whole."""
+    if host_name == LOCAL_HOST:
+        return [*await yard.files.installed(), *await yard.files.stores()]
+    from core.hosts import installed_there, stores_there
+
+    host = await yard.registry.get_host(host_name)
+    connection = yard.hosts.connection(host)
+    await connection.connect()
+    told = await installed_there.read(connection, host.models_dir) if host.models_dir else []
+    return [*told, *await stores_there.read(connection)]
+
+
+def _show_models(out: Output, models: list[InstalledModel]) -> None:
+    from core.cli.output import size
+    from core.files.stores import LABELS
+
+    out.table(
+        ("MODEL", "FILES", "SIZE", "SOURCE"),
+        [(one.title if one.store else one.path, len(one.files), size(one.size), one.source) for one in models],
+    )
+    for one in models:
+        if one.store:
+            out.line(f"In {LABELS[one.store]}: {one.title.partition(',')[0]} at {one.path}")
+        for sentence in filter(None, (one.problem, one.warning)):
+            out.line(f"{one.title if one.store else one.path}: {sentence}")
 
 
 def _holds(model: InstalledModel, words: list[str]) -> bool:
@@ -89,24 +125,29 @@ async def usage(yard: Modelyard, *, out: Output) -> None:
 
 
 @command("adopt")
-async def adopt(yard: Modelyard, *, out: Output) -> None:
-    """Note size and hash of model files that were carried into the folder; no file is changed."""
+@click.argument("folder", default="")
+async def adopt(yard: Modelyard, *, out: Output, folder: str) -> None:
+    """Take up model files that were carried into the models folder, all or those below FOLDER; no file is changed.
+
+    A folder that brings its own installed-models.json is taken at its word; other files are read for their hashes.
+    """
     from core.cli.diagnostics import Reporter
+    from core.cli.output import size
     from core.files.installed import InstalledModel
 
     reporter, taken = Reporter(silent=out.json), []
-    async for event in yard.files.adopt():
+    async for event in yard.files.adopt(folder):
         if isinstance(event, InstalledModel):
             taken.append(event)
         else:
-            reporter.step(event.text)
+            reporter.step(f"{event.text}: {size(event.done)} of {size(event.total)}")
     reporter.end()
     if out.json:
         out.document({"adopted": [installed_fields(one) for one in taken]})
         return
     for one in taken:
-        out.line(f"Took up {one.path}.")
-    out.line(f"{len(taken)} files taken up.")
+        out.line(f"Took up {one.path} ({len(one.files)} files, {size(one.size)}). {one.warning}".rstrip())
+    out.line(f"{len(taken)} models taken up.")
 
 
 @command("delete")
@@ -115,29 +156,61 @@ async def adopt(yard: Modelyard, *, out: Output) -> None:
 async def delete(yard: Modelyard, *, out: Output, model: str, yes: bool) -> None:
     """Delete the files of an installed model from the disk; records of the registry stay.
 
-    Refused while a server uses them. Files in the same folder that were not installed with it stay.
+    Refused while a server, a download or a copy needs them, for what other tools keep, and, unless MODEL is exactly
+    its path, for what was put there by hand. Files in the same folder that were not installed with it stay.
     """
     from core.cli.output import size
 
-    found = await yard.files.get(model)
+    found = await yard.files.to_delete(model)
+    for file in found.files[:_MOST_NAMED]:
+        if not out.json:
+            out.line(f"  {file['path']}  {size(int(file['size']))}")
     question = f"Delete {len(found.files)} files ({size(found.size)}) of {found.path} from the disk, for good?"
     await ask.must_confirm(question, yes=yes, json=out.json)
-    await yard.files.delete(found.path)
+    await yard.files.delete(model)
     if out.json:
         out.document({**installed_fields(found), "deleted": True})
     else:
         out.line(f"Deleted {found.path}: {size(found.size)} are free again.")
 
 
+@command("register")
+@click.argument("model")
+@click.option("--host", "host_name", default=LOCAL_HOST, help="Where it lies; by default this machine.")
+@click.option("--name", default="", help="What to call it; by default what its files are called.")
+async def register(yard: Modelyard, *, out: Output, model: str, host_name: str, name: str) -> None:
+    """Add a record of MODEL (an installed one, one that another tool keeps, or a path), used where it lies.
+
+    Nothing is copied: a deploy loads the files in place.
+    """
+    from core.cli.model_options import absolute
+    from core.cli.views import model_fields
+    from core.errors import NotFound
+    from core.files.inspect import inspect_model
+    from core.files.registering import record_values
+    from core.files.service import find
+
+    host = await yard.registry.get_host(host_name)
+    known = find(await known_models(yard, host_name), model, Path(host.models_dir or "/"))
+    path = str(PurePosixPath(host.models_dir, known.path)) if known else absolute(model, host.name)
+    if not path.startswith("/"):
+        raise NotFound(f"No model {model!r} is on {host.name}.", remedy=f"modelyard files list --host {host.name}")
+    info = await inspect_model(yard.hosts.connection(host), path)
+    added = await yard.registry.add_model(record_values(info, host=host.name, name=name, model=known))
+    out.changed(model_fields(added, None), f"Added {added.name} ({added.id}); its files stay in {added.path}.")
+
+
 @command("base-dir")
 @click.argument("folder", default="")
+@click.option("--set", "chosen", default="", metavar="FOLDER", help="The same as naming it.")
 @click.option("--host", "host_name", default=LOCAL_HOST, help="Of which host; by default this machine.")
-async def base_dir(yard: Modelyard, *, out: Output, folder: str, host_name: str) -> None:
+async def base_dir(yard: Modelyard, *, out: Output, folder: str, chosen: str, host_name: str) -> None:
     """Show the models folder of a host, or set it to FOLDER; nothing is moved."""
     from core.errors import InvalidInput
     from core.settings import choose_models_dir
 
     host = await yard.registry.get_host(host_name)
+    folder = folder or chosen
     if folder and not folder.startswith("/"):
         raise InvalidInput({"folder": "an absolute path is needed"})
     if folder and host.name == LOCAL_HOST:

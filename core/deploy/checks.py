@@ -82,7 +82,10 @@ def files(seen: Survey, engine: Engine, options: DeployOptions) -> Iterator[Find
     yield ok("files", f"{seen.model_path} is on {seen.host.name}.")
     for problem in seen.info.problems:
         yield error("files", problem, "Copy or download it again.")
+    yield from _code(seen.info)
     yield from _access(seen, options)
+    if seen.info.format == "pickle":
+        return
     if seen.info.format in engine.formats:
         yield ok("format", f"{engine.label} reads {_described(seen.info)}.")
     else:
@@ -90,6 +93,15 @@ def files(seen: Survey, engine: Engine, options: DeployOptions) -> Iterator[Find
         yield error("format", f"{engine.label} does not read {seen.info.format}.", f"Choose --engine {fitting}.")
     if seen.info.needs_remote_code:
         yield warning("code", "The model brings its own Python code, which would run on the server.", "Read it first.")
+
+
+def _code(found: ModelInfo) -> Iterator[Finding]:
+    """Pickles are never loaded; beside tensors they are only told of."""
+    if found.format == "pickle":
+        remedy = "Use its safetensors or GGUF files; modelyard files inspect tells what a scanner sees of these."
+        yield error("pickle", " ".join(found.warnings), remedy)
+    elif pickles := found.extra.get("pickles"):
+        yield info("pickle", f"Pickle files lie beside the model and are not loaded: {pickles[:200]}.")
 
 
 def _access(seen: Survey, options: DeployOptions) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from core.deploy.values import GpuFit, MemoryEstimate, Plan
 from core.engines import engine_named
 from core.engines.base import API_KEY_FILE, MODELS_MOUNT, Launch, LaunchRequest
 from core.errors import EngineUnavailable, NotAllowed
+from core.files import stores
 from core.files.values import ModelInfo
 from core.findings import Finding
 from core.registry.values import ACTIVE, DEPLOYABLE, LOCAL_HOST, DeployOptions, EngineName, Provider, RuntimeName
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from core.registry.store import Registry
 
 _DEFAULT_CONTEXT = 8192  # tokens (P11)
+_BLOB_NAME = "model.gguf"  # of Ollama's store, in the container
 _BY_PROVIDER = {Provider.VLLM: EngineName.VLLM, Provider.LLAMACPP: EngineName.LLAMACPP}
 
 
@@ -248,14 +250,26 @@ class _Draft:
 
     @property
     def _is_file(self) -> bool:
-        return PurePosixPath(self._loaded_path).suffix.lower() == ".gguf"
+        info = self.seen.info
+        is_gguf = isinstance(info, ModelInfo) and info.format == "gguf"  # Ollama's blobs have no ending
+        return is_gguf or PurePosixPath(self._loaded_path).suffix.lower() == ".gguf"
+
+    @property
+    def _mounted_folder(self) -> PurePosixPath:
+        """What the container sees: a snapshot of Hugging Face's cache needs the blobs that it links to."""
+        path = PurePosixPath(self._loaded_path)
+        root = stores.root_of(str(path))
+        return PurePosixPath(root) if root else path.parent if self._is_file else path
 
     def _path_in_container(self) -> str:
-        return f"{MODELS_MOUNT}/{PurePosixPath(self._loaded_path).name}" if self._is_file else MODELS_MOUNT
+        if stores.is_blob(self._loaded_path):
+            return f"{MODELS_MOUNT}/{_BLOB_NAME}"
+        return str(PurePosixPath(MODELS_MOUNT) / PurePosixPath(self._loaded_path).relative_to(self._mounted_folder))
 
     def _mounts(self) -> tuple[BindMount, ...]:
-        folder = PurePosixPath(self._loaded_path).parent if self._is_file else PurePosixPath(self._loaded_path)
-        return (BindMount(source=str(folder), target=MODELS_MOUNT),)
+        if stores.is_blob(self._loaded_path):  # alone: the store holds all other models, too
+            return (BindMount(source=self._loaded_path, target=f"{MODELS_MOUNT}/{_BLOB_NAME}"),)
+        return (BindMount(source=str(self._mounted_folder), target=MODELS_MOUNT),)
 
 
 def _choose_image(seen: Survey, engine: Engine, options: DeployOptions, gpus: tuple[Gpu, ...]) -> str:

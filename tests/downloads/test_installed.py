@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import FileProblem
+from core.db import Database
+from core.errors import FileProblem, InvalidInput, NotFound, Refused
+from core.events import EventBus, Progress
 from core.files import installed
 from core.files.installed import InstalledModel
 from core.files.paths import stays_inside
+from core.files.service import FileChecked, FilesService
+from core.files.verify import Verification
+from core.registry.jobs import Job
+from core.registry.records import Server
+from core.registry.store import Registry
+from core.registry.values import LOCAL_HOST, ServerStatus
+from core.settings import Settings
 from tests.cli.program import done, modelyard
+from tests.unit.model_files import safetensors
+from tests.unit.pickles import running, zipped
+from tests.unit.stores import hf_cache, ollama_store
 
 CONTENT = bytes(range(256)) * 4096
 
@@ -43,6 +58,7 @@ def test_what_is_there_is_told(models: Path) -> None:
     assert [(model["path"], len(model["files"])) for model in told["models"]] == [("org/tuned", 3)]
     assert told["unknown"] == [str(models / "carried.gguf")]
     usage = done("files", "usage", "--json").json()
+    assert usage["stores"] == {}
     assert usage["models"]["org/tuned"] == usage["families"]["org"] == told["models"][0]["size"]
     assert usage["total"] > usage["models"]["org/tuned"]
     assert "org/tuned" in done("files", "list", "--search", "HF: tun").out
@@ -89,6 +105,189 @@ def test_deleting_files_is_asked_for_and_spares_the_rest(models: Path) -> None:
     assert (models / "carried.gguf").exists()
 
 
+def test_what_other_tools_keep_is_listed_and_used_in_place(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """X8: a snapshot of Hugging Face's cache and a blob of Ollama's store become records; nothing is deleted there."""
+    hub, store = models.parent / "hub", models.parent / "ollama"
+    snapshot = hf_cache(hub) / "snapshots" / "aaa"
+    ollama_store(store)
+    monkeypatch.setenv("HF_HUB_CACHE", str(hub))
+    monkeypatch.setenv("OLLAMA_MODELS", str(store))
+    told = {one["title"]: one for one in done("files", "list", "--json").json()["models"]}
+    assert told["org/tiny"]["path"] == str(snapshot)
+    assert {one["store"] for one in told.values()} == {"", "huggingface", "ollama"}
+    record = done("files", "register", "someone/small:latest", "--name", "small", "--json").json()
+    assert (record["provider"], record["context_length"]) == ("llamacpp", 2048)
+    assert Path(record["path"]).read_bytes()[:4] == b"GGUF"
+    refused = modelyard("files", "delete", "llama3.2:1b", "--yes", "--json")
+    assert (refused.code, refused.error()["remedy"]) == (3, "ollama rm llama3.2:1b")
+    assert Path(record["path"]).exists()
+
+
+def test_what_a_pickle_would_do_is_told(models: Path) -> None:
+    """D5: taken up and inspected; it never runs."""
+    victim = models / "victim"
+    (models / "carried.gguf").unlink()
+    (models / "evil.ckpt").write_bytes(zipped(running(victim)))
+    assert "would run code when it is loaded: it imports posix.system" in done("files", "adopt").out
+    shown = done("files", "inspect", str(models / "evil.ckpt"), "--json").json()
+    assert (shown["format"], shown["extra"]["pickle"]) == ("pickle", "dangerous")
+    assert not victim.exists()
+
+
+@pytest.fixture
+async def files(models: Path, settings: Settings) -> AsyncIterator[tuple[FilesService, Registry]]:
+    """The service of that folder, with a registry."""
+    database = Database(settings.db_path)
+    settings.ensure_folders()
+    await database.open()
+    registry = Registry(database, EventBus(), user_id="me")
+    await registry.ensure_local_host(models_dir=str(models))
+    yield FilesService(replace(settings, models_dir=models), registry), registry
+    await database.close()
+
+
+Files = tuple[FilesService, Registry]
+
+
+async def test_a_carried_folder_is_recognised_by_its_own_word(models: Path, files: Files) -> None:
+    """D7: source, revision and hashes come with it, and no byte of it has to be read."""
+    carried = models / "usb" / "stick"
+    (carried / "org").mkdir(parents=True)
+    (carried / "org" / "m.gguf").write_bytes(CONTENT)
+    told = {"path": "org/m.gguf", "size": len(CONTENT), "sha256": "a" * 64}
+    model = InstalledModel(path="org/m.gguf", title="m", source="hf:org/m", revision="abc", files=(told,))
+    installed.record(carried, model)
+    installed.record(carried, InstalledModel(path="gone.gguf", title="x", files=({**told, "path": "gone.gguf"},)))
+    service, _ = files
+    events = [event async for event in service.adopt("usb")]
+    [taken] = [event for event in events if isinstance(event, InstalledModel)]
+    assert (taken.path, taken.source, taken.revision) == ("usb/stick/org/m.gguf", "hf:org/m", "abc")
+    assert taken.files[0]["sha256"] == "a" * 64
+    assert [path.name for path in await service.unknown()] == ["carried.gguf"]
+    [bad] = [event async for event in service.verify([taken]) if isinstance(event, FileChecked)]
+    assert bad.condition == "changed"
+
+
+async def test_a_carried_folder_without_a_word_is_inspected(models: Path, files: Files) -> None:
+    """D7: its parts are one model, and progress is told within a file."""
+    folder = models / "org" / "new"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
+    for number in (1, 2):
+        content = safetensors({f"w{number}": ("BF16", [10], 20)})
+        (folder / f"model-{number:05}-of-00002.safetensors").write_bytes(content)
+    (folder / "notes.xyz").write_text("mine")
+    service, _ = files
+    events = [event async for event in service.adopt("org/new")]
+    [taken] = [event for event in events if isinstance(event, InstalledModel)]
+    names = [Path(file["path"]).name for file in taken.files]
+    assert names == ["config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    assert taken.more == {"format": "safetensors", "architecture": "LlamaForCausalLM"}
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert {event.total for event in progress} == {taken.size}
+    with pytest.raises(InvalidInput, match="not in the models folder"):
+        await anext(service.adopt("../elsewhere"))
+
+
+async def test_progress_is_told_within_a_file(models: Path, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D7: a file that takes long to read shows how far it is."""
+    goes_on = threading.Event()
+
+    def slow(check: Verification, path: str) -> str:
+        check._done = 7
+        assert goes_on.wait(30)
+        return "b" * 64
+
+    monkeypatch.setattr(Verification, "sha256", slow)
+    monkeypatch.setattr("core.files.service._TELL_S", 0.01)
+    service, _ = files
+    seen: list[int | None] = []
+    async for event in service.adopt():
+        if isinstance(event, Progress):
+            seen.append(event.done)
+            if 7 in seen:
+                goes_on.set()
+    assert seen[0] in {0, 7}
+    assert 7 in seen
+
+
+async def test_files_put_there_by_hand_are_deleted_only_by_their_exact_path(models: Path, files: Files) -> None:
+    """L8."""
+    service, _ = files
+    (models / "sub").mkdir()
+    (models / "sub" / "mine.gguf").write_bytes(CONTENT)
+    with pytest.raises(NotFound):
+        await service.delete("mine.gguf")
+    await service.delete("sub/mine.gguf")
+    assert not (models / "sub").exists()
+    (models / "sub").mkdir()
+    (models / "sub" / "mine.gguf").write_bytes(CONTENT)
+    async for _ in service.adopt("sub"):
+        pass
+    with pytest.raises(Refused, match="named exactly") as refused:
+        await service.delete("mine.gguf")
+    assert refused.value.remedy == "modelyard files delete sub/mine.gguf"
+    assert (models / "sub" / "mine.gguf").exists()
+
+
+@pytest.mark.parametrize("path", ["org/tuned", "{models}/org/tuned", "{models}/link", "org/tuned/a.safetensors"])
+async def test_files_in_use_by_a_server_are_not_deleted(models: Path, files: Files, path: str) -> None:
+    """L8: however its record writes the path."""
+    service, registry = files
+    (models / "link").symlink_to(models / "org" / "tuned")
+    place = path.format(models=models)
+    values = {"name": "m", "provider": "vllm", "model_id": "org/m", "path": place, "host": LOCAL_HOST}
+    model = await registry.add_model(values)
+    host = await registry.get_host(LOCAL_HOST)
+    known: dict[str, Any] = {
+        "user_id": "me",
+        "model_id": model.id,
+        "model_name": "m",
+        "served_name": "m",
+        "server_type": "vllm",
+    }
+    server = Server(**known, runtime="process", host_id=host.id, host_name=LOCAL_HOST, status=ServerStatus.RUNNING)
+    await registry.add_server(server)
+    with pytest.raises(Refused, match="m serves org/tuned now"):
+        await service.delete("org/tuned")
+    assert (models / "org" / "tuned" / "a.safetensors").exists()
+
+
+@pytest.mark.parametrize("kind", ["download", "copy", "verify"])
+async def test_files_that_a_job_works_on_are_not_deleted(models: Path, files: Files, kind: str) -> None:
+    """L8."""
+    service, registry = files
+    there = models / "org" / "tuned"
+    specs: dict[str, dict[str, Any]] = {
+        "download": {"listing": {"files": [{"path": "a.safetensors"}]}},
+        "copy": {"files": [{"path": str(there / "a.safetensors")}]},
+        "verify": {"files": [{"path": "org/tuned/a.safetensors"}]},
+    }
+    folder, host = (str(models), LOCAL_HOST) if kind == "verify" else (str(there), LOCAL_HOST)
+    job = Job(
+        user_id="me", title="x", kind=kind, folder=folder, host="h1" if kind == "copy" else host, spec=specs[kind]
+    )
+    await registry.add_job(job)
+    with pytest.raises(Refused, match="needs org/tuned"):
+        await service.delete("tuned")
+    await registry.edit_job(job.id, {"state": "done"})
+    await service.delete("tuned")
+    assert not there.exists()
+
+
+async def test_files_behind_a_link_are_not_deleted(models: Path, files: Files, tmp_path: Path) -> None:
+    """L8: they are not this folder's."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x.gguf").write_bytes(CONTENT)
+    (models / "linked").symlink_to(tmp_path / "elsewhere")
+    file = {"path": "linked/x.gguf", "size": 1, "sha256": ""}
+    installed.record(models, InstalledModel(path="linked/x.gguf", title="x", files=(file,)))
+    service, _ = files
+    with pytest.raises(Refused, match="behind a link"):
+        await service.delete("linked/x.gguf")
+    assert (tmp_path / "elsewhere" / "x.gguf").exists()
+
+
 def test_the_models_folder_of_a_host(models: Path) -> None:
     """L9."""
     assert done("files", "base-dir").out.strip() == str(models)
@@ -107,7 +306,7 @@ def test_the_models_folder_of_this_machine_is_kept(short_folder: Path) -> None:
     assert text.startswith('# mine\ntheme = "nord"\n')
     assert "[keymap]\nquit" in text
     assert "/old" not in text
-    assert modelyard("files", "base-dir", "relative").code == 2
+    assert modelyard("files", "base-dir", "--set", "relative").code == 2
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../b", "a\\b", "", "a\x1bb"])

@@ -143,6 +143,40 @@ def test_a_split_gguf_is_loaded_by_its_first_part_from_a_read_only_folder() -> N
     assert [(mount.source, mount.target) for mount in made.spec.mounts] == [("/srv/models/big", "/models")]
 
 
+def test_a_snapshot_of_hugging_faces_cache_is_mounted_with_its_blobs() -> None:
+    """X8: its files are relative links to ../../blobs, which must lead somewhere in the container, too."""
+    root = "/home/u/.cache/huggingface/hub/models--org--m"
+    made = plan(seen(gpu(0), info=replace(LLAMA_8B, path=f"{root}/snapshots/abc")))
+    assert [(mount.source, mount.target) for mount in made.spec.mounts] == [(root, "/models")]
+    assert "/models/snapshots/abc" in made.command
+    gguf = replace(GGUF_70B, path=f"{root}/snapshots/abc/q8/x.gguf")
+    made = plan(seen(gpu(0, free=140, total=141), info=gguf))
+    assert [mount.source for mount in made.spec.mounts] == [root]
+    assert "/models/snapshots/abc/q8/x.gguf" in made.command
+
+
+def test_a_blob_of_ollamas_store_is_mounted_alone() -> None:
+    """X8: the folder of blobs holds all other models, too."""
+    blob = f"/usr/share/ollama/.ollama/models/blobs/sha256-{'0' * 64}"
+    made = plan(seen(gpu(0, free=140, total=141), info=replace(GGUF_70B, path=blob)))
+    assert [(mount.source, mount.target) for mount in made.spec.mounts] == [(blob, "/models/model.gguf")]
+    assert "/models/model.gguf" in made.command
+    assert made.engine == EngineName.LLAMACPP
+
+
+def test_pickles_are_not_loaded() -> None:
+    """D5: a pickle format stops a deploy, pickles beside tensors are told of."""
+    only = replace(LLAMA_8B, format="pickle", warnings=("Pickle files can run code.",))
+    made = plan(seen(gpu(0), info=only))
+    [finding] = [one for one in made.findings if one.check == "pickle"]
+    assert (finding.severity, finding.reason) == (Severity.ERROR, "Pickle files can run code.")
+    assert "safetensors" in finding.remedy
+    beside = plan(seen(gpu(0), info=replace(LLAMA_8B, extra={"pickles": "pytorch_model.bin"})))
+    [finding] = [one for one in beside.findings if one.check == "pickle"]
+    assert finding.severity == Severity.INFO
+    assert problems(beside) == []
+
+
 def test_asked_gpus_are_taken_and_unknown_ones_refused() -> None:
     made = plan(seen(gpu(0), gpu(1)), DeployOptions(gpus=("GPU-0",)))
     assert made.spec.gpus == ("GPU-0",)
