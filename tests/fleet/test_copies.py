@@ -124,6 +124,54 @@ async def test_a_folder_to_two_hosts_at_once(yard: Modelyard, fleet: Fleet) -> N
     assert [done(end).sent for end in again.values()] == [0, 0]
 
 
+async def test_the_models_folder_of_a_host_explains_itself(yard: Modelyard, host: FleetHost) -> None:
+    """What is copied is told there as it is here; other entries stay, and so does a file that is damaged."""
+    write(yard.files.folder / "org" / "name" / "a.gguf", 30)
+    write(yard.files.folder / "org" / "name" / "extra.json", 10)
+    place = "org/name/a.gguf"
+    file = {"path": place, "size": 30, "sha256": sha256(yard.files.folder / place)}
+    known = InstalledModel(path="org/name", title="n", source="hf:org/name@1", licence="mit", files=(file,))
+    installed.record(yard.files.folder, known)
+    there = host.models_folder / installed.NAME
+    there.write_text(installed.text_of([InstalledModel(path="old", title="old", more={"new": 1})]))
+    done((await copy(yard, "org/name", ["gpu1"]))["gpu1"])
+    done((await copy(yard, str(yard.files.folder / "org" / "name" / "extra.json"), ["gpu1"]))["gpu1"])
+    models = {model.path: model for model in installed.parse(there.read_text(), "there")}
+    assert (models["org/name"].source, models["org/name"].licence, models["org/name"].files) == (
+        "hf:org/name@1",
+        "mit",
+        (file,),
+    )
+    assert models["org/name/extra.json"].source == "copy"
+    assert models["old"].more == {"new": 1}
+    there.write_text("{damaged")
+    end = done((await copy(yard, "org/name", ["gpu1"]))["gpu1"])
+    assert "it is damaged" in end.note
+    assert there.read_text() == "{damaged"
+
+
+async def test_a_host_reads_what_it_has_and_gets_what_is_bad(yard: Modelyard, host: FleetHost) -> None:
+    """D9 on a host, by command: missing, short and changed files are named and sent again, nothing else."""
+    names = ["good.safetensors", "changed.safetensors", "short.json", "missing.json"]
+    files = [write(yard.files.folder / "org" / "name" / name, 20 * MB if name[0] in "gc" else 100) for name in names]
+    noted = [{"path": f"org/name/{one.name}", "size": one.stat().st_size, "sha256": sha256(one)} for one in files]
+    installed.record(yard.files.folder, InstalledModel(path="org/name", title="name", files=tuple(noted)))
+    done((await copy(yard, "org/name", ["gpu1"]))["gpu1"])
+    there = host.models_folder / "org" / "name"
+    with (there / names[1]).open("r+b") as file:
+        file.write(b"\x00\x01")
+    (there / names[2]).write_bytes(b"{}")
+    (there / names[3]).unlink()
+    words = ("files", "verify", "--host", "gpu1", "--repair", "--json")
+    ran = await asyncio.to_thread(modelyard, *words)
+    found = {Path(str(event["path"])).name: event["condition"] for event in ran.events if "condition" in event}
+    assert found == dict(zip(names, ("fine", "changed", "short", "missing"), strict=True))
+    [repaired] = [event for event in ran.events if event["event"] == "Repaired"]
+    assert (repaired["kind"], len(repaired["files"])) == ("copy", 3)
+    assert [sha256(there / one.name) for one in files] == [sha256(one) for one in files]
+    assert hidden(host) == []
+
+
 async def test_one_host_fails_and_the_other_does_not(yard: Modelyard, fleet: Fleet) -> None:
     write(yard.files.folder / "org" / "m.gguf", MB)
     write(fleet.hosts[1].models_folder / "org" / "m.gguf", MB + 1)
