@@ -60,7 +60,8 @@ async def prepared(files: FilesService, catalog: CatalogService, model: Installe
     Raises:
         ModelyardError: as `recipe` does.
     """
-    here = Here(folder=files.folder, installed=await files.installed(), offers=await catalog.weights())
+    known = [*await files.installed(), *await files.stores()]
+    here = Here(folder=files.folder, installed=known, offers=await catalog.weights())
     return await asyncio.to_thread(recipe, here, model, **said)
 
 
@@ -188,7 +189,7 @@ def _adapter(here: Here, family: Family, notes: list[str]) -> dict[str, str]:
 def _job_name(model: InstalledModel, name: str) -> str:
     if name and (_SLUG.search(name) or name.startswith((".", "-"))):
         raise InvalidInput({"name": "letters, digits, dots, dashes and underscores make a name"})
-    last = Path(model.path).name.removesuffix(".safetensors")
+    last = Path(model.title if model.store else model.path).name.removesuffix(".safetensors")
     return name or f"{_SLUG.sub('-', last).strip('.-') or 'my'}-lora"
 
 

@@ -9,15 +9,15 @@ import pytest
 import yaml
 from textual.pilot import Pilot
 
-from core.catalog.recognised import Kind
 from core.files import installed
 from core.files.installed import InstalledModel
 from core.hosts.local import LocalConnection
 from core.registry.records import Host
 from tests.tui.fake import FakeHosts, Yard
 from tests.tui.user import press, screen_text, session, settle, toasts, type_text, until
+from tests.unit.stores import ollama_store
 from tui.modals.model_form import ModelForm
-from tui.modals.model_picker import ModelPicker, Row
+from tui.modals.model_picker import ModelPicker
 from tui.modals.pick import PickDialog
 from tui.modals.training import TrainingDialog
 from tui.modals.training_export import TrainingExportDialog
@@ -177,10 +177,28 @@ async def test_what_can_not_be_trained_on_is_told_in_the_dialog(yard: Yard, mode
         await until(pilot, lambda: "can't be told" in family.problem, "why not")
 
 
-def test_rows_show_names_from_outside_harmlessly() -> None:
-    model = InstalledModel(path="a\x1b]0;x\x07[b]", title="x", source="found")
-    option = Row(model, Kind("other", "text")).option
-    assert option.detail == "other, text, 0 B"
+async def test_what_other_tools_keep_is_picked_in_place_and_text_from_outside_is_harmless(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D10, X8: a model of Ollama's store is taken where it lies; a licence can't steer the terminal."""
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
+    ollama_store(tmp_path / "ollama")
+    folder = yard.settings.models_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "own.safetensors").write_bytes(b"weights")
+    files = ({"path": "own.safetensors", "size": 7, "sha256": ""},)
+    hostile = "a\x1b]0;owned\x07[b]\u202ec"
+    installed.record(folder, InstalledModel(path="own.safetensors", title=hostile, licence=hostile, files=files))
+    async with session(yard, size=(80, 24)) as pilot:
+        await open_picker(pilot)
+        shown = screen_text(pilot)
+        assert "1 file, a[b]c" in shown
+        assert not {"\x1b", "\u202e"} & set(shown)
+        await type_text(pilot, "llama3.2")
+        assert "Ollama's store" in screen_text(pilot)
+        await press(pilot, "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ModelForm), "the form")
+        await until(pilot, lambda: value(pilot, "path").startswith(f"{tmp_path}/ollama/blobs/"), "its blob")
 
 
 async def test_the_base_of_a_training_is_picked(

@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from core.catalog.recognised import Kind, Recogniser
 from core.errors import ModelyardError
+from core.files.stores import LABELS
 from core.text import clean_line
 from core.training.here import missing
 from tui.keys import bindings
@@ -48,9 +49,9 @@ class Row:
 
     @property
     def option(self) -> Option:
-        """As the list shows it; its key is the path."""
-        detail = f"{self.kind.family}, {self.kind.type}, {size(self.model.size)}"
-        return Option(self.model.path, self.model.path, detail)
+        """As the list shows it; its key is the path, and what other tools keep is called as they call it."""
+        detail = f"{self.kind.family}, {self.kind.type}, {size(self.model.size)}, {self.model.store}"
+        return Option(self.model.path, self.model.title if self.model.store else self.model.path, detail)
 
 
 async def pick_model(
@@ -70,13 +71,14 @@ async def pick_model(
 
 
 async def read_rows(yard: Modelyard) -> list[Row]:
-    """Everything that is installed, by path, with family and type."""
-    models = await yard.files.installed()
+    """Everything that is installed, by path, with family and type; then what other tools keep on this machine."""
+    models = sorted(await yard.files.installed(), key=lambda one: one.path.casefold())
+    models += await yard.files.stores()
     offers = await yard.catalog.weights()
 
     def recognised() -> list[Row]:
         known = Recogniser(offers)
-        return [Row(model, known.kind_of(model)) for model in sorted(models, key=lambda one: one.path.casefold())]
+        return [Row(model, known.kind_of(model)) for model in models]
 
     return await asyncio.to_thread(recognised)
 
@@ -180,7 +182,7 @@ class ModelPicker(ChooseDialog):
         if not self._shown:
             return Content()
         model = self._rows[self._shown[self._at].key].model
-        facts = (plural(len(model.files), "file"), model.source, model.licence, model.store)
+        facts = (plural(len(model.files), "file"), LABELS.get(model.store, ""), model.source, model.licence)
         return Content("\n").join(
             [line(model.path), Content.styled(clean_line(", ".join(filter(None, facts))), "$quiet")]
         )
