@@ -37,6 +37,8 @@ LIGHT = {
     "core.cli.keys": HEAVY | FRONTS | {"cryptography"},
     "core.keys.store": {"keyring", "secretstorage", "cryptography"} | FRONTS,
     "core.cli.catalog": HEAVY | FRONTS | {"yaml"},
+    "core.cli.download_catalog": HEAVY | FRONTS | {"yaml"},
+    "core.cli.training_export": HEAVY | FRONTS | {"yaml"},
     "core.cli.training": HEAVY | FRONTS | {"yaml"},
     "core.cli.routes": HEAVY | FRONTS,
     "core.cli.exchange": HEAVY | FRONTS | {"yaml"},
