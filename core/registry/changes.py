@@ -35,6 +35,11 @@ class Undone:
     lost: tuple[str, ...] = ()
     redone: bool = False
 
+    def record(self, kind: str) -> str | None:
+        """The id of the one record of this kind that it is about and that is there now; None for none or several."""
+        there = {line.record_id for line in self.changes if line.kind == kind and line.action != "added"}
+        return there.pop() if len(there) == 1 and len(self.changes) == 1 else None
+
 
 class ChangeRecords(HistoryRecords):
     """Undo, and what it needs to know."""

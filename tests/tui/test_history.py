@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.tui.fake import Yard
-from tests.tui.user import press, rows, screen_text, select, session, toasts, until
+from tests.tui.user import press, rows, screen_text, select, selected, session, toasts, until
 
 
 async def test_deleting_is_taken_back_and_done_again_by_keys(yard: Yard) -> None:
@@ -17,7 +17,7 @@ async def test_deleting_is_taken_back_and_done_again_by_keys(yard: Yard) -> None
         await press(pilot, "y")
         await until(pilot, lambda: "mistral-small-24b" not in rows(pilot))
         await press(pilot, "u")
-        await until(pilot, lambda: "mistral-small-24b" in rows(pilot))
+        await until(pilot, lambda: "mistral-small-24b" in rows(pilot) and selected(pilot) == "mistral-small-24b")
         assert "Took back: deleted model: mistral-small-24b" in toasts(pilot)
         assert (await yard.registry.get_model("mistral-small-24b")).id == before.id
         await press(pilot, "U")

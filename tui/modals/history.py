@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from core.app import Modelyard
+    from core.registry.changes import Undone
     from core.registry.history import Batch
     from core.registry.records import Change
     from tui.app import ModelyardApp
@@ -34,18 +35,19 @@ _LONGEST = 60  # characters of a value
 
 async def take_back(
     app: ModelyardApp, batch: str | None = None, *, redo: bool = False, kinds: Sequence[str] = ()
-) -> None:
+) -> Undone | None:
     """Undo, and say what was taken back; where there is nothing, say that. `kinds`: the newest change of these."""
     if app.yard is None:
-        return
+        return None
     try:
         done = await app.yard.registry.undo(batch, redo=redo, kinds=kinds)
     except NotFound as error:
         app.toast(error.message, tone="warning")
-        return
+        return None
     lost = "".join(f"\nNot brought back, a secret: {name}" for name in done.lost)
     said = "Did again" if done.redone else "Took back"
     app.toast(f"{said}: {done.batch.text.removeprefix('took back: ')}{lost}", timeout=8)
+    return done
 
 
 class HistoryList(PagedList["Batch"]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.containers import Horizontal
@@ -221,11 +221,14 @@ async def open_vault_for(app: App[None], yard: Modelyard, key: KeyInfo) -> bool:
     return key.source is not KeySource.LOCKED or await open_vault(app, yard.keys)
 
 
-async def pick_key(app: App[None], heading: str = "Key", *, current: str = "", none: str = "") -> str | None:
+async def pick_key(
+    app: App[None], heading: str = "Key", *, current: str = "", none: str = "", leave_out: Container[str] = ()
+) -> str | None:
     """The name of a key that the user picked, or has just made; `none` offers "" in these words. For a worker."""
     yard = app.yard  # type: ignore[attr-defined]
     await ensure_unlocked(app)
-    options = [(f"{option.label}  {option.detail}", option.key) for option in await key_options(yard)]
+    known = [option for option in await key_options(yard) if option.key not in leave_out]
+    options = [(f"{option.label}  {option.detail}", option.key) for option in known]
     others = [*([(none, "")] if none else []), ("A new key…", _NEW)]
     picked = await app.push_screen_wait(PickDialog(heading, [*options, *others], current))
     return await app.push_screen_wait(KeyForm(yard.keys)) if picked == _NEW else picked

@@ -153,8 +153,8 @@ class HeadsScreen(ListScreen):
         """Take the newest change of what this screen shows back, at once: it can be done again."""
         from tui.modals.history import take_back
 
-        await take_back(self.modelyard, redo=redo, kinds=KINDS)
-        self.reload_soon()
+        done = await take_back(self.modelyard, redo=redo, kinds=KINDS)
+        self.reload_soon(select=done.record(self.view_name.removesuffix("s")) if done else None)
 
     async def do_redo(self) -> None:
         """Do again what was taken back."""

@@ -33,8 +33,8 @@ async def history(screen: ModelActions) -> None:
 
 
 async def undo(screen: ModelActions, *, redo: bool = False) -> None:
-    """The newest change, at once: it can be done again."""
+    """The newest change, at once: it can be done again; a model that came back is selected."""
     from tui.modals.history import take_back
 
-    await take_back(screen.modelyard, redo=redo)
-    screen.reload_soon()
+    done = await take_back(screen.modelyard, redo=redo)
+    screen.reload_soon(select=done.record("model") if done else None)

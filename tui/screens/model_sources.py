@@ -36,14 +36,16 @@ async def add_training(screen: ModelActions) -> None:
 
 
 async def choose_key(screen: ModelActions, model: Model) -> None:
-    """One of the stored keys, a new one, or again the one that it has by itself."""
+    """One of the stored keys, a new one, or again the one that it has by itself; keys of providers go to them only."""
     from core.keys.choice import own_key
+    from core.keys.values import ALIASES
     from tui.modals.keys import pick_key
 
     own = own_key(model)
     current = model.api_key_ref if model.api_key_ref != own else ""
     none = f"the usual one: {own}" if own else "none"
-    picked = await pick_key(screen.app, f"The key of {model.name}", current=current, none=none)
+    picked = await pick_key(screen.app, f"The key of {model.name}", current=current, none=none, leave_out={*ALIASES})
+    picked = "" if picked == own else picked
     if picked is not None and picked != current:
         changed = await screen.yard.registry.edit_model(model.id, {"api_key_ref": picked})
         screen.modelyard.toast(f"{model.name} is asked with {changed.api_key_ref or own or 'no key'}; u takes it back")
