@@ -121,5 +121,7 @@ def offer(listing: Listing) -> str:
 
 
 def _warn(listing: Listing) -> None:
+    for note in listing.metadata.get("notes", ()):
+        notice(note)
     for warning in listing.metadata.get("warnings", ()):
         notice(f"warning: {warning}")

@@ -29,11 +29,12 @@ class Placing:
     The original of a move goes only when the copy was hashed and is on the disk. A claim stays beside the file.
     """
 
-    def __init__(self, url: str, target: Path, *, how: How) -> None:
+    def __init__(self, url: str, target: Path, *, how: How, sha256: str = "") -> None:
         self._source = Path(unquote(urlsplit(url).path))
         self._partial = Partial(target)
         self._target = target
         self._how = how
+        self._expected = sha256  # "" where nothing tells it; the original of a move is taken as it is
         self._stopped = threading.Event()
         self._done = 0
 
@@ -60,6 +61,8 @@ class Placing:
             raise FileProblem(f"There is a file {self._target} already.", remedy="Verify or move it.")
         if self._how is not How.COPY and self._linked():
             sha256 = digest.sha256(self._target, each=self._advance)
+            if self._how is How.LINK:
+                self._refuse_other(sha256, linked=True)
             return Fetched(path=self._target, size=self.done, sha256=sha256, etag="", received=0)
         fetched = self._copied()
         if self._how is How.MOVE:
@@ -92,6 +95,7 @@ class Placing:
         try:
             sha256 = digest.sha256(self._source, each=lambda piece: self._write(sink, piece))
             self._refuse_changed(before)
+            self._refuse_other(sha256)
             self._partial.finish_claimed(sink.descriptor)
         except BaseException:
             self._partial.discard()
@@ -108,6 +112,18 @@ class Placing:
         after = self._source.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise WrongBytes(f"{self._source} changed while it was copied.", remedy="Start again.")
+
+    def _refuse_other(self, sha256: str, *, linked: bool = False) -> None:
+        """Against what came with the original; a link to it goes again."""
+        if not self._expected or sha256 == self._expected:
+            return
+        if linked:
+            self._target.unlink()
+        raise WrongBytes(
+            f"{self._source} is damaged.",
+            cause="The installed-models.json that it came with tells another SHA-256.",
+            remedy="Copy it to its disk again.",
+        )
 
     def _advance(self, piece: memoryview) -> None:
         if self._stopped.is_set():

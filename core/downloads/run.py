@@ -215,7 +215,7 @@ class DownloadRun:
 
     def _work(self, file: SourceFile, target: Path) -> _Work:
         if file.url.startswith("file:"):
-            return Placing(file.url, target, how=self._how)
+            return Placing(file.url, target, how=self._how, sha256=file.sha256)
         remote = replace(self._source.remote(self._listing, file, token=self._token), name=file.path)
         return Transfer(
             remote, target, limits=self._limits, bandwidth=self._bandwidth, http=self._http, finish=_finish(file)

@@ -33,6 +33,8 @@ class _Listing(Protocol):
     def revision(self) -> str: ...
     @property
     def licence(self) -> str: ...
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
 
 
 class _File(Protocol):
@@ -98,7 +100,7 @@ def entry(models: Path, folder: Path, listing: _Listing, files: Iterable[_File])
     return InstalledModel(
         path=placed[0]["path"] if len(placed) == 1 else place,
         title=listing.title,
-        source=listing.source,
+        source=str(listing.metadata.get("origin") or listing.source),
         revision=listing.revision,
         licence=listing.licence,
         installed_at=now().isoformat(timespec="seconds"),

@@ -1,20 +1,29 @@
-"""Files and folders of this machine (D5): copied, linked or moved into the models folder."""
+"""Files and folders of this machine (D5): copied, linked or moved into the models folder.
+
+Kinds of files that no model is made of are refused; pickles are scanned before they are taken; a folder that brings an
+installed-models.json (a carried disk) tells the hashes, and where its files came from.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import fnmatch
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from core.downloads.sources.base import Listing, SourceFile
 from core.downloads.values import Address, RemoteFile
-from core.errors import InvalidInput, NotFound
+from core.errors import FileProblem, InvalidInput, NotFound
+from core.files import installed, pickles
+from core.files.installed import InstalledModel
+from core.files.kinds import ALONE, Kind, is_weights, kind_of
+from core.files.pickles import Level
+from core.text import clean_line
 
-KINDS = (".safetensors", ".gguf", ".ckpt", ".pth", ".bin")
-_BESIDE = (".json", ".txt", ".model", ".md", ".jinja", ".py", ".tiktoken")  # what a model's folder holds besides
 _FOLDER = "custom"
+_SHOWN = 5
 
 
 class LocalSource:
@@ -37,21 +46,80 @@ class LocalSource:
 
 def _listing(text: str, patterns: tuple[str, ...]) -> Listing:
     path = Path(text).expanduser().absolute()
-    files = _files(path, patterns)
-    folder = f"{_FOLDER}/{path.name}" if path.is_dir() else _FOLDER
-    return Listing(source=f"local:{path}", title=path.name, folder=folder, files=files)
-
-
-def _files(path: Path, patterns: tuple[str, ...]) -> tuple[SourceFile, ...]:
     if not path.exists():
         raise NotFound(f"There is no {path}.", remedy="Check the spelling.")
-    if path.is_file():
-        _refuse_kind(path, KINDS)
-        return (SourceFile(path=path.name, size=path.stat().st_size, url=path.as_uri()),)
-    found = tuple(_inside(path, patterns))
-    if not any(file.path.lower().endswith(KINDS) for file in found):
-        raise InvalidInput({"source": f"{path} holds no model file: {', '.join(KINDS)} are taken"})
+    base, found = (path, tuple(_inside(path, patterns))) if path.is_dir() else (path.parent, (_alone(path),))
+    taken = [file for file in found if kind_of(file.path) is not Kind.UNKNOWN]
+    left_out = [file.path for file in found if kind_of(file.path) is Kind.UNKNOWN]
+    if patterns and left_out:
+        raise InvalidInput({"include": f"{left_out[0]!r} is not a model's file: {_kinds()} are taken"})
+    if not any(is_weights(file.path) for file in taken):
+        raise InvalidInput({"source": f"{path} holds no model file: {_kinds()} are taken"})
+    told = _told(base, taken)
+    known = next(iter(told.values()), None)
+    hashes = _hashes(base, told)
+    return Listing(
+        source=f"local:{path}",
+        title=path.name,
+        folder=f"{_FOLDER}/{path.name}" if path.is_dir() else _FOLDER,
+        files=tuple(
+            SourceFile(path=file.path, size=file.size, url=file.url, sha256=hashes.get(file.path, "")) for file in taken
+        ),
+        revision=known.revision if known else "",
+        licence=known.licence if known else "",
+        metadata=_metadata(base, taken, left_out, known),
+    )
+
+
+def _metadata(
+    base: Path, taken: Iterable[SourceFile], left_out: Sequence[str], known: InstalledModel | None
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"warnings": _warnings(base, taken), "notes": _notes(left_out)}
+    if known is not None and known.source and not known.by_hand:
+        found["origin"] = known.source
+    return {name: value for name, value in found.items() if value}
+
+
+def _warnings(base: Path, taken: Iterable[SourceFile]) -> list[str]:
+    """What a scanner sees of pickles, but for those that import only what tensors need."""
+    names = [file.path for file in taken if kind_of(file.path) is Kind.PICKLE]
+    scans = zip(names, pickles.scan([base / name for name in names]), strict=True)
+    return list(pickles.problems({name: one for name, one in scans if one.level != Level.KNOWN}))
+
+
+def _notes(left_out: Sequence[str]) -> list[str]:
+    if not left_out:
+        return []
+    named = ", ".join(map(clean_line, left_out[:_SHOWN])) + (", …" if len(left_out) > _SHOWN else "")
+    return [f"Left out, since no model is made of such files: {named}"]
+
+
+def _told(base: Path, taken: Iterable[SourceFile]) -> dict[str, InstalledModel]:
+    """What an installed-models.json in the folder, or above it, tells of these files; by path in the folder."""
+    for top in (base, *base.parents):
+        if (top / installed.NAME).is_file():
+            try:
+                models = {str(file["path"]): model for model in installed.read(top) for file in model.files}
+            except (FileProblem, OSError):
+                return {}
+            places = {(base / file.path).relative_to(top).as_posix(): file.path for file in taken}
+            return {places[path]: model for path, model in models.items() if path in places}
+    return {}
+
+
+def _hashes(base: Path, told: dict[str, InstalledModel]) -> dict[str, str]:
+    found = {}
+    for path, model in told.items():
+        whole = (base / path).as_posix()
+        hashes = {str(file["path"]): str(file.get("sha256", "")) for file in model.files}
+        found[path] = next((sha256 for name, sha256 in hashes.items() if whole.endswith(f"/{name}")), "")
     return found
+
+
+def _alone(path: Path) -> SourceFile:
+    if not path.name.lower().endswith(ALONE):
+        raise InvalidInput({"source": f"{path.name!r} is not a model's file: {_kinds()} are taken"})
+    return SourceFile(path=path.name, size=path.stat().st_size, url=path.as_uri())
 
 
 def _inside(folder: Path, patterns: tuple[str, ...]) -> Iterator[SourceFile]:
@@ -61,12 +129,10 @@ def _inside(folder: Path, patterns: tuple[str, ...]) -> Iterator[SourceFile]:
             path = Path(base) / name
             relative = path.relative_to(folder).as_posix()
             chosen = not patterns or any(fnmatch.fnmatchcase(relative, pattern) for pattern in patterns)
-            if not chosen or name.startswith(".") or not path.is_file() or path.is_symlink():
-                continue
-            if patterns or path.suffix.lower() in (*KINDS, *_BESIDE):
+            hidden = name.startswith(".") or name == installed.NAME
+            if chosen and not hidden and path.is_file() and not path.is_symlink():
                 yield SourceFile(path=relative, size=path.stat().st_size, url=path.as_uri())
 
 
-def _refuse_kind(path: Path, kinds: tuple[str, ...]) -> None:
-    if path.suffix.lower() not in kinds:
-        raise InvalidInput({"source": f"{path.name!r} is not a model's file: {', '.join(kinds)} are taken"})
+def _kinds() -> str:
+    return ", ".join(ALONE)
