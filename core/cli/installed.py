@@ -82,34 +82,6 @@ def _holds(model: InstalledModel, words: list[str]) -> bool:
     return all(word in text for word in words)
 
 
-@command("verify")
-@click.argument("models", nargs=-1, metavar="[MODEL]…")
-async def verify(yard: Modelyard, *, out: Output, models: tuple[str, ...]) -> int:
-    """Read installed files and compare their hashes: all, or those of some models; exit code 1 when one is bad."""
-    from core.cli.diagnostics import Reporter
-    from core.cli.output import size
-    from core.events import Progress
-    from core.files.service import is_bad
-
-    chosen = [await yard.files.get(ref) for ref in models] if models else await yard.files.installed()
-    reporter, bad = Reporter(silent=out.json), 0
-    async for event in yard.files.verify(chosen):
-        if isinstance(event, Progress):
-            reporter.step(f"{event.text}: {size(event.done)} of {size(event.total)}")
-            continue
-        bad += is_bad(event.condition)
-        if out.json:
-            out.event(event.as_dict())
-        elif is_bad(event.condition):
-            reporter.end()
-            out.line(f"{event.condition}: {event.path} {event.cause}".rstrip())
-    reporter.end()
-    if not out.json:
-        told = f"{bad} files are not what was installed." if bad else "All files are what was installed."
-        out.line(f"{sum(len(model.files) for model in chosen)} files checked. {told}")
-    return 1 if bad else 0
-
-
 @command("usage")
 async def usage(yard: Modelyard, *, out: Output) -> None:
     """Show what models take on the disk: by model, by family, in total, and what is free."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from core.cli.output import Output
     from core.registry.jobs import Job
 
-_GOOD = {"fine", "unknown"}
-
 
 @command("verify")
 @click.argument("models", nargs=-1, metavar="[MODEL]…")
@@ -31,6 +29,7 @@ async def verify(
     A check is a job: it goes on without this terminal, can be paused, and reads nothing twice when it goes on.
     """
     from core.cli.downloads import job_fields
+    from core.files.service import is_bad
 
     _refuse(models, every=every, repair=repair, detach=detach)
     job = await yard.verifications.start(models, host=host)
@@ -41,7 +40,7 @@ async def verify(
             out.line(f"Checking {job.title} as {job.id}. modelyard download show {job.id} tells what was found.")
         return 0
     job = await _watched(yard, out, job)
-    bad = [file for file in job.files if file["condition"] not in _GOOD]
+    bad = [file for file in job.files if is_bad(file["condition"])]
     if not out.json:
         out.line(f"{len(job.files)} files checked. {job.error or 'All files are what was installed.'}")
     if bad and repair:
@@ -65,6 +64,7 @@ async def _watched(yard: Modelyard, out: Output, job: Job) -> Job:
         ModelyardError: it did not come to its end.
     """
     from core.cli.downloads import failure_of, followed
+    from core.files.service import is_bad
 
     models = {file["path"]: file["model"] for file in job.spec["files"]}
     job = await followed(yard, out, job)
@@ -73,7 +73,7 @@ async def _watched(yard: Modelyard, out: Output, job: Job) -> Job:
     for file in sorted(job.files, key=lambda file: str(file["path"])):
         if out.json:
             out.event({"event": "FileChecked", "model": models.get(file["path"], ""), "cause": "", **file})
-        elif file["condition"] not in _GOOD:
+        elif is_bad(file["condition"]):
             out.line(f"{file['condition']}: {file['path']} {file.get('cause', '')}".rstrip())
     return job
 

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from core.downloads.entries import COPIED
 from core.downloads.outgoing import OutgoingFile, outgoing_file
 from core.errors import FileProblem, ModelyardError, NotAllowed
-from core.files.verify import Condition
+from core.files import installed
+from core.files.service import is_bad
 from core.hosts import installed_there
 from core.registry.values import LOCAL_HOST
 from core.text import clean_line
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from core.registry.jobs import Job
     from core.registry.records import Host
     from core.registry.store import Registry
-
-_GOOD = {Condition.FINE, Condition.UNKNOWN}
 
 
 class VerifyService:
@@ -68,7 +68,7 @@ class VerifyService:
         wanted = {str(file["path"]): file for file in job.spec["files"]}
         bad: dict[str, list[Mapping[str, Any]]] = {}
         for found in job.files:
-            if found["condition"] not in _GOOD:
+            if is_bad(found["condition"]):
                 file = wanted[found["path"]]
                 bad.setdefault(str(file["model"]), []).append(file)
         record = await self._registry.get_host(job.host)
@@ -124,6 +124,7 @@ class VerifyService:
         from core.registry.jobs import JobKind
 
         entry = {name: getattr(model, name) for name in ("path", "title", "source", "revision", "licence")}
+        kept = {str(file["path"]): file for file in model.files}
         return await self._downloads.queue(
             Record(
                 user_id=self._registry.user_id,
@@ -136,14 +137,14 @@ class VerifyService:
                     "place": model.path,
                     "replace": True,
                     "files": [file.as_dict() for file in files],
-                    "entries": [{**entry, "files": [file.place for file in files]}],
+                    "entries": [{**entry, "files": [kept[file.place] for file in files]}],
                 },
                 bytes_total=sum(file.size for file in files),
             )
         )
 
     async def _fetched(self, job: Job, model: InstalledModel, bad: Sequence[Mapping[str, Any]]) -> Job:
-        if not model.source or model.source in {"found", "copy"}:
+        if not model.source or model.source in {installed.FOUND, COPIED}:
             raise FileProblem(
                 f"Nobody knows where {clean_line(model.path)} came from: it can't be fetched again.",
                 remedy="Put the right files there yourself: " + ", ".join(clean_line(file["path"]) for file in bad[:5]),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.downloads.work import AsyncWork, Work
 from core.errors import CommandFailed, HostSilent
+from core.files.service import is_bad
 from core.files.verify import Condition, Verification
 from core.hosts.stream_copy import hash_many, hash_there, look
 from core.registry.values import LOCAL_HOST
@@ -27,7 +28,6 @@ _AT_ONCE = 4  # files on a host
 _LOOK_AT = 500  # names in one question
 _SMALL, _FEW = 16 << 20, 50  # bytes of a file that is read with others, and how many
 _RETRY_S, _PATIENCE_S = 2.0, 300.0
-_GOOD = {Condition.FINE, Condition.UNKNOWN}
 
 
 def verify_work(job: Job, *, registry: Registry, hosts: HostService) -> Work:
@@ -59,7 +59,7 @@ class _Results:
 
     def end(self) -> dict[str, Any]:
         """A check that found bad files is done, too; its `error` names them."""
-        bad = sorted((file for file in self.files if file["condition"] not in _GOOD), key=lambda file: file["path"])
+        bad = sorted((file for file in self.files if is_bad(file["condition"])), key=lambda file: file["path"])
         ended: dict[str, Any] = {
             "bytes_done": self._job.bytes_total,
             "result": {"bad": len(bad), "all": len(self.files)},
