@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +225,24 @@ async def test_the_base_of_a_training_is_picked(
         await press(pilot, "enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, TrainingDialog), "the form")
         assert value(pilot, "base") == "Qwen/Qwen3-8B"
+
+
+async def test_an_id_of_the_catalog_is_looked_at_and_a_wrong_one_told(yard: Yard, tmp_path: Path) -> None:
+    """D1: typed where a source is asked for; what was probably meant stands beside the field."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    (shelf / "style.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    (shelf / "other.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    offer = {"id": "house", "name": "H", "family": "flux", "type": "image", "source": str(shelf)}
+    (tmp_path / "site.json").write_text(json.dumps({"weights": [{**offer, "files": ["style.safetensors"]}]}))
+    yard.settings = replace(yard.settings, catalog=str(tmp_path / "site.json"))
+    async with session(yard) as pilot:
+        await press(pilot, "6", "a")
+        await type_text(pilot, "hous")
+        await press(pilot, "enter")
+        source = pilot.app.screen.query_one("#field-source", Field)
+        await until(pilot, lambda: "Did you mean house?" in source.problem, "what was meant")
+        await type_text(pilot, "e")
+        await press(pilot, "enter")
+        await until(pilot, lambda: "style.safetensors" in screen_text(pilot), "what it offers")
+        assert "other.safetensors" not in screen_text(pilot)

@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Button, Input
 
-from core.errors import DownloadDenied
+from core.errors import DownloadDenied, InvalidInput, NotFound
 from tui.keys import bindings
 from tui.modals.dialog import Dialog, button
 from tui.show import line, problem
@@ -46,11 +46,14 @@ async def look(
 ) -> tuple[Listing, str]:
     """What a source offers, and the token that it took; asks for one, and again, as long as the source wants one.
 
+    The source may be an id of the catalog.
+
     Raises:
         DownloadDenied: nobody gave one. What `DownloadService.look` raises.
     """
     from core.downloads.sources import source_for
 
+    source, patterns = await _resolved(yard, source, patterns)
     key, given = source_for(source).key, Given(token)
     while True:
         try:
@@ -64,6 +67,19 @@ async def look(
             if given.keep and key:
                 await yard.keys.set(key, given.token)
             return listing, given.token
+
+
+async def _resolved(yard: Modelyard, source: str, patterns: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """What an id of the catalog stands for; the files that were named go before the catalog's.
+
+    Raises:
+        InvalidInput: it can only be an id, and there is none such.
+    """
+    try:
+        offer = await yard.catalog.weights_called(source)
+    except NotFound as error:
+        raise InvalidInput({"source": f"{error.message} {error.remedy}"}) from error
+    return (offer.source, patterns or offer.patterns) if offer is not None else (source, patterns)
 
 
 class TokenDialog(Dialog[Given | None]):
