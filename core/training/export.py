@@ -169,9 +169,10 @@ def _extras(here: Here, base: str, family: Family, notes: list[str]) -> dict[str
         return {"vae_path": family.vae}
     if not base.endswith(".safetensors") or not family.extras:
         return {}
+    notes.append("The file is the transformer alone: older versions of AI Toolkit load nothing but diffusers folders.")
     if known := here.model_of(family.extras):
         return {"extras_name_or_path": str(here.folder / known.path)}
-    notes.append(f"The file holds the transformer alone: AI Toolkit fetches the rest of {family.extras} by itself.")
+    notes.append(f"Text encoder and VAE are not installed: AI Toolkit fetches those of {family.extras} by itself.")
     return {"extras_name_or_path": family.extras}
 
 

@@ -142,10 +142,12 @@ def test_each_family_has_its_own_flags(tmp_path: Path, offers: tuple[Weights, ..
         **{"arch": "flux", "is_flux": True, "quantize": True},
         "extras_name_or_path": "black-forest-labs/FLUX.1-dev",
     }
-    assert "FLUX.1-dev" in single.notes[0]
+    assert "FLUX.1-dev" in single.notes[1]
     whole = {"transformer/a.safetensors": b"x", "text_encoder/b.safetensors": b"y", "model_index.json": b"{}"}
     place(tmp_path, "bfl/dev-whole", "hf:black-forest-labs/FLUX.1-dev@1", whole)
-    assert config_of(made(tmp_path, offers, flux))["extras_name_or_path"] == str(tmp_path / "bfl/dev-whole")
+    again = made(tmp_path, offers, flux)
+    assert config_of(again)["extras_name_or_path"] == str(tmp_path / "bfl/dev-whole")
+    assert len(again.notes) == 1
     turbo = place(tmp_path, "z/turbo", "hf:Tongyi-MAI/Z-Image-Turbo@1", whole)
     assert config_of(made(tmp_path, offers, turbo))["assistant_lora_path"].startswith("ostris/zimage_turbo_training")
     adapter = {f"zimage_turbo_training_adapter_v{n}.safetensors": b"a" for n in (1, 2)}
