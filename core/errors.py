@@ -44,6 +44,9 @@ from collections.abc import Mapping, Sequence
 from core.redaction import without_handled
 
 
+_IN_WORDS = {"extra": "metadata"}  # fields that people know by another name
+
+
 class ModelyardError(Exception):
     """Base of all errors shown to a user; `code` is stable for scripts, `exit_code` for shells."""
 
@@ -75,7 +78,8 @@ class InvalidInput(UsageError):
     """One message per field, in the words that stand beside the field."""
 
     def __init__(self, fields: Mapping[str, str], *, remedy: str = "Correct the fields named above.") -> None:
-        super().__init__("; ".join(f"{name}: {text}" for name, text in fields.items()), remedy=remedy)
+        shown = {_IN_WORDS.get(name, name): text for name, text in fields.items()}
+        super().__init__("; ".join(f"{name}: {text}" for name, text in shown.items()), remedy=remedy)
         self.fields = dict(fields)
 
     def as_dict(self) -> dict[str, object]:

@@ -47,7 +47,7 @@ def names(*words: str) -> list[str]:
 
 
 def test_global_models_are_listed_and_read_only(builtin: None) -> None:
-    """P7: built-in models are global, can be found, and can't be edited, deleted, archived or deployed; why is said."""
+    """P7, P10: built-in models are global, found, and not edited, deleted, archived or deployed; why is said."""
     listed = done("models", "list", "--ownership", "global", "--search", "gpt-oss", "--json").json()["models"]
     assert GLOBAL in [one["name"] for one in listed]
     assert {(one["is_global"], one["user_id"]) for one in listed} == {(True, None)}
@@ -67,6 +67,8 @@ def test_global_models_are_listed_and_read_only(builtin: None) -> None:
     refused = modelyard("deploy", GLOBAL, "--host", "local", "--yes", "--json")
     assert refused.code == 3
     assert "global" in refused.err + refused.out
+    done("models", "add", "hosted", "--provider", "openai", "--model-id", "gpt")
+    assert "openai serves it itself" in modelyard("deploy", "hosted", "--host", "local", "--yes", "--json").err
     assert done("models", "show", GLOBAL, "--json").json() == shown
 
 

@@ -85,6 +85,7 @@ def test_what_is_wrong_with_a_field(words: tuple[str, ...], field: str, told: st
     ended = modelyard("models", "add", "m", "--provider", "vllm", "--model-id", "o/m", *words, "--json")
     assert (ended.code, ended.out) == (2, "")
     assert told in ended.error()["fields"][field]
+    assert "extra" not in ended.error()["message"]
     assert "abcdefghijkl" not in ended.err
 
 
