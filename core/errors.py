@@ -43,7 +43,6 @@ from collections.abc import Mapping, Sequence
 
 from core.redaction import without_handled
 
-
 _IN_WORDS = {"extra": "metadata"}  # fields that people know by another name
 
 

@@ -44,7 +44,7 @@ async def fill(registry: Registry) -> None:
 
 
 async def test_all_of_the_record_and_its_server(yard: Yard) -> None:
-    """P3, P10: all fields, marks, server, last test, files, allowed actions, the others with the reason; all harmless."""
+    """P3, P10: all fields, marks, server, last test, files, allowed actions, the others with the reason; harmless."""
     yard.fill = fill
     async with session(yard, size=(120, 40)) as pilot:
         await select(pilot, "qwen3-32b")
