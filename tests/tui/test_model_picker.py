@@ -141,13 +141,6 @@ async def test_one_whose_files_are_gone_is_not_taken(yard: Yard, models: Path) -
         assert isinstance(pilot.app.screen, ModelPicker)
 
 
-async def test_nothing_installed_is_said(yard: Yard) -> None:
-    async with session(yard) as pilot:
-        await press(pilot, "a", "ctrl+o")
-        await until(pilot, lambda: any("Nothing is installed" in one for one in toasts(pilot)), "that there is none")
-        assert isinstance(pilot.app.screen, ModelForm)
-
-
 async def test_a_model_is_exported_for_training_from_the_picker(
     yard: Yard, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,18 +158,14 @@ async def test_a_model_is_exported_for_training_from_the_picker(
         assert out.read_text() == "mine"
         await press(pilot, "y")
         await until(pilot, lambda: isinstance(pilot.app.screen, ModelPicker), "back in the picker")
-    config = yaml.safe_load(out.read_text())["config"]["process"][0]
-    assert config["model"]["name_or_path"] == str(models / "stabilityai/sdxl/sd_xl_base_1.0.safetensors")
-
-
-async def test_what_can_not_be_trained_on_is_told_in_the_dialog(yard: Yard, models: Path) -> None:
-    async with session(yard, size=(80, 24)) as pilot:
-        await open_picker(pilot)
+        await press(pilot, "ctrl+n")
         await type_text(pilot, "qwen")
         await press(pilot, "ctrl+e")
         await until(pilot, lambda: isinstance(pilot.app.screen, TrainingExportDialog), "the dialog")
         family = pilot.app.screen.query_one("#field-family", Field)
-        await until(pilot, lambda: "can't be told" in family.problem, "why not")
+        await until(pilot, lambda: "can't be told" in family.problem, "why another can't be trained on")
+    config = yaml.safe_load(out.read_text())["config"]["process"][0]
+    assert config["model"]["name_or_path"] == str(models / "stabilityai/sdxl/sd_xl_base_1.0.safetensors")
 
 
 async def test_what_other_tools_keep_is_picked_in_place_and_text_from_outside_is_harmless(
@@ -237,7 +226,10 @@ async def test_an_id_of_the_catalog_is_looked_at_and_a_wrong_one_told(yard: Yard
     (tmp_path / "site.json").write_text(json.dumps({"weights": [{**offer, "files": ["style.safetensors"]}]}))
     yard.settings = replace(yard.settings, catalog=str(tmp_path / "site.json"))
     async with session(yard) as pilot:
-        await press(pilot, "6", "a")
+        await press(pilot, "a", "ctrl+o")
+        await until(pilot, lambda: any("Nothing is installed" in one for one in toasts(pilot)), "that there is none")
+        assert isinstance(pilot.app.screen, ModelForm)
+        await press(pilot, "escape", "6", "a")
         await type_text(pilot, "hous")
         await press(pilot, "enter")
         source = pilot.app.screen.query_one("#field-source", Field)
