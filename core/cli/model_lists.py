@@ -8,11 +8,12 @@ import click
 
 from core.cli.command import command
 from core.cli.views import model_fields
-from core.registry.values import Capability, ModelQuery, ModelSort, Ownership, Provider, ServerStatus
+from core.registry.values import DEPLOYABLE, Capability, ModelQuery, ModelSort, Ownership, Provider, ServerStatus
 
 if TYPE_CHECKING:
     from core.app import Modelyard
     from core.cli.output import Output
+    from core.registry.records import Model
     from core.registry.values import ModelRow
 
 _PAGE = 1000
@@ -88,7 +89,14 @@ async def _rows(yard: Modelyard, query: ModelQuery, offset: int, limit: int | No
 
 def _line(row: ModelRow) -> tuple[object, ...]:
     model, server = row.model, row.server
-    status = server.status if server else "stopped"
+    status = server.status if server else _without_server(model)
     owner = "global" if model.is_global else "mine"
     port = server.port if server and server.status != "stopped" else None
     return (model.name, model.provider, model.model_id, model.context_length, owner, model.region, status, port)
+
+
+def _without_server(model: Model) -> str:
+    """What can't be deployed isn't stopped either."""
+    if model.is_global:
+        return ""
+    return "stopped" if model.provider in DEPLOYABLE else "hosted"

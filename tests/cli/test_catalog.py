@@ -68,6 +68,8 @@ def test_global_models_are_listed_and_read_only(builtin: None) -> None:
     assert refused.code == 3
     assert "global" in refused.err + refused.out
     done("models", "add", "hosted", "--provider", "openai", "--model-id", "gpt")
+    states = {line.split()[0]: line.split()[-2] for line in done("models", "list").out.splitlines()[1:-1]}
+    assert (states["hosted"], states["BGE"]) == ("hosted", "-")
     assert "openai serves it itself" in modelyard("deploy", "hosted", "--host", "local", "--yes", "--json").err
     assert done("models", "show", GLOBAL, "--json").json() == shown
 

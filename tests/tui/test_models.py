@@ -20,7 +20,6 @@ from tests.tui.user import (
     select,
     selected,
     session,
-    settle,
     toasts,
     type_text,
     until,
@@ -32,7 +31,8 @@ async def test_list_shows_all_and_their_states(yard: Yard) -> None:
     async with session(yard) as pilot:
         text = screen_text(pilot)
         assert "Showing 10 of 10 models" in text
-        for state in ("● running", "◐ loading", "✗ failed", "○ stopped", "? unreachable", "· not deployed"):
+        marks = ("● running", "◐ loading", "✗ failed", "○ stopped", "? unreachable", "· not deployed", "· hosted")
+        for state in marks:
             assert state in text
 
 
@@ -104,10 +104,9 @@ async def test_resize_moves_the_card_and_keeps_the_selection(yard: Yard) -> None
     async with session(yard, size=(80, 24)) as pilot:
         await select(pilot, "qwen3-32b")
         await pilot.resize_terminal(120, 40)
-        await settle(pilot)
-        assert "Sampling" in screen_text(pilot)
+        await until(pilot, lambda: "Sampling" in screen_text(pilot), "the card")
         await pilot.resize_terminal(80, 24)
-        await settle(pilot)
+        await until(pilot, lambda: "Sampling" not in screen_text(pilot), "the list alone")
         assert selected(pilot) == "qwen3-32b"
         assert all(len(line) <= 80 for line in screen_text(pilot).split("\n"))
 

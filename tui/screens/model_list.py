@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from core.registry.values import ModelQuery, ModelRow, ModelSort
+from core.registry.values import DEPLOYABLE, ModelQuery, ModelRow, ModelSort
 from tui.show import Mark, short_tokens, status_mark
 from tui.widgets.columns import Cell, Column
 from tui.widgets.paged_list import PAGE, Chunk, PagedList
@@ -29,6 +29,7 @@ _TITLES = {
 SORTS = {title: sort for sort, title in _TITLES.items()}
 MOST_MARKED = 10_000
 GLOBAL = Mark("·", "global", "dim")  # can't be deployed, so it isn't "not deployed" either
+HOSTED = Mark("·", "hosted", "dim")  # the provider serves it
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ class ModelList(PagedList[ModelRow]):
 
     def cells(self, row: ModelRow) -> tuple[Cell, ...]:
         model = row.model
-        shared = model.is_global and row.server is None
-        mark = GLOBAL if shared else status_mark(row.server, unreachable=self.is_lost(row.server))
+        mark = status_mark(row.server, unreachable=self.is_lost(row.server))
+        if row.server is None and (model.is_global or model.provider not in DEPLOYABLE):
+            mark = GLOBAL if model.is_global else HOSTED
         return (
             Cell(model.name),
             Cell(model.provider, "busy" if model.is_global else "strong"),
