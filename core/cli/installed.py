@@ -178,17 +178,11 @@ async def register(yard: Modelyard, *, out: Output, model: str, host_name: str, 
 @click.option("--host", "host_name", default=LOCAL_HOST, help="Of which host; by default this machine.")
 async def base_dir(yard: Modelyard, *, out: Output, folder: str, chosen: str, host_name: str) -> None:
     """Show the models folder of a host, or set it to FOLDER; nothing is moved."""
-    from core.errors import InvalidInput
-    from core.settings import choose_models_dir
+    from core.hosts.base_dir import set_base_dir
 
     host = await yard.registry.get_host(host_name)
-    folder = folder or chosen
-    if folder and not folder.startswith("/"):
-        raise InvalidInput({"folder": "an absolute path is needed"})
-    if folder and host.name == LOCAL_HOST:
-        choose_models_dir(yard.settings.config_dir, folder)
-    if folder:
-        host = await yard.registry.edit_host(host.name, {"models_dir": folder})
+    if wanted := folder or chosen:
+        host = await set_base_dir(yard.registry, yard.settings, host.name, wanted)
     told = {"host": host.name, "models_dir": host.models_dir}
     if out.json:
         out.document(told)

@@ -27,6 +27,7 @@ from tui.modals.files import FilesDialog
 from tui.modals.fingerprint import FingerprintDialog
 from tui.modals.help import HelpDialog
 from tui.modals.history import HistoryDialog
+from tui.modals.host_files import HostFilesDialog
 from tui.modals.host_form import HostForm
 from tui.modals.keys import KeysDialog
 from tui.modals.logs import LogDialog
@@ -55,6 +56,7 @@ _OWNERS: dict[str, list[type[Any]]] = {
     "analytics": [AnalyticsScreen],
     "heads": [HeadsScreen],
     "downloads": [DownloadsScreen],
+    "host_files": [HostFilesDialog],
     "keys": [KeysDialog],
     "history": [HistoryDialog],
     "form": [RecordForm, HostForm, DeployDialog, DownloadDialog, TokenDialog],

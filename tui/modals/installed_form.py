@@ -36,7 +36,7 @@ async def form_values(yard: Modelyard, model: InstalledModel) -> dict[str, Any]:
         "host": LOCAL_HOST,
     }
     with suppress(ModelyardError):  # the dry run of the deploy says it in full
-        values |= await _context(yard, whole)
+        values |= await _told(yard, model, whole)
     return values
 
 
@@ -48,12 +48,13 @@ def engine_path(model: InstalledModel) -> str:
     return ggufs[0] if ggufs and not is_folder else model.path
 
 
-async def _context(yard: Modelyard, path: str) -> dict[str, Any]:
+async def _told(yard: Modelyard, model: InstalledModel, path: str) -> dict[str, Any]:
+    """What its headers tell; where it came from goes into the record's metadata."""
     from core.files.inspect import inspect_model
+    from core.files.registering import record_values
 
     host = await yard.registry.get_host(LOCAL_HOST)
-    info = await inspect_model(yard.hosts.connection(host), path)
-    return {"context_length": info.context_length} if info.context_length else {}
+    return record_values(await inspect_model(yard.hosts.connection(host), path), host=LOCAL_HOST, model=model)
 
 
 class InstalledForm(ModelForm):

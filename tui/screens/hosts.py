@@ -200,6 +200,16 @@ class HostsScreen(ListScreen):
         finally:
             await self._change(name, checking=False)
 
+    async def do_files(self) -> None:
+        """Look through its folders."""
+        from tui.modals.host_files import HostFilesDialog
+
+        added = await self.app.push_screen_wait(HostFilesDialog(self.yard, self.chosen.host))
+        if added is not None:
+            model = await self.yard.registry.get_model(added)
+            self.modelyard.toast(f"Added the model {model.name}; the models screen deploys it", timeout=8)
+        self.reload_soon()
+
     async def do_refresh(self) -> None:
         """Ask it again."""
         name = self.chosen.host.name

@@ -1,0 +1,28 @@
+"""The models folder of a host (L9): shown from its record, set without anything being moved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.errors import InvalidInput
+from core.registry.values import LOCAL_HOST
+from core.settings import choose_models_dir
+
+if TYPE_CHECKING:
+    from core.registry.records import Host
+    from core.registry.store import Registry
+    from core.settings import Settings
+
+
+async def set_base_dir(registry: Registry, settings: Settings, host_name: str, folder: str) -> Host:
+    """Let a host's models folder be this one; this machine's is kept in config.toml, too, from the next start on.
+
+    Raises:
+        NotFound: no such host. InvalidInput: no absolute path. NotAllowed: MODELS_DIR names this machine's.
+    """
+    host = await registry.get_host(host_name)
+    if not folder.startswith("/"):
+        raise InvalidInput({"folder": "an absolute path is needed"})
+    if host.name == LOCAL_HOST:
+        choose_models_dir(settings.config_dir, folder)
+    return await registry.edit_host(host.name, {"models_dir": folder})
