@@ -145,5 +145,5 @@ class DownloadActions(ListScreen):
 def _was_refused(job: Job) -> bool:
     """Whether it failed where a token could help; to ask a source takes a while, so nothing else is asked for."""
     listing = job.spec.get("listing", {})
-    hints = job.error_code == "DownloadDenied" or job.spec.get("token") or listing.get("gated")
-    return job.state == "failed" and bool(hints or "401" in job.cause or "403" in job.cause)
+    refused = job.error_code == "DownloadDenied" or job.spec.get("token") or listing.get("gated")
+    return job.state == "failed" and bool(refused)
