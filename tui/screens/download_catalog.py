@@ -104,6 +104,9 @@ class CatalogView(DownloadsView):
         parts += [toned(f"facts of {max(dates)}", "dim")] if dates else []
         return within(parts, room)
 
+    def amount(self, row: Weights) -> int:
+        return row.size or 0
+
     def card(self, row: Weights, known: Known, room: int) -> Content:
         installed = here(row, known)
         fits = "" if known.usage is None or (row.size or 0) < known.usage.free else "; more than is free here"

@@ -86,12 +86,15 @@ class InstalledView(DownloadsView):
         ]
         return within(parts, room)
 
+    def amount(self, row: FileRow) -> int:
+        return row.size
+
     def card(self, row: FileRow, known: Known, room: int) -> Content:
         return download_cards.file_card(row, known.usage, known.checks, room)
 
     def why_not(self, action: str, rows: Sequence[FileRow], known: Known) -> str:
         if action == "adopt":
-            return "" if any(one.model is None for one in known.files) else "All files are known already."
+            return "" if known.has_unknown else "All files are known already."
         if action in _ONE and len(rows) > 1:
             return "One at a time: Esc takes the marks off."
         return super().why_not(action, rows, known)
@@ -119,15 +122,19 @@ def _states(row: FileRow, known: Known) -> list[str]:
     return ["bad" if word.endswith(" bad") else word, *(["pickle"] if row.model and row.model.pickle else [])]
 
 
-async def read_files(files: FilesService) -> list[FileRow]:
-    """What is told of and what is not."""
-    known = [FileRow(one.path, one.size, len(one.files), one) for one in await files.installed()]
+async def read_installed(files: FilesService) -> list[FileRow]:
+    """What the folder's own record tells of."""
+    return [FileRow(one.path, one.size, len(one.files), one) for one in await files.installed()]
+
+
+async def read_unknown(files: FilesService) -> list[FileRow]:
+    """Model files that it does not tell of."""
     unknown = await files.unknown()
 
     def measured() -> list[FileRow]:
         return [FileRow(path.relative_to(files.folder).as_posix(), path.stat().st_size, 1) for path in unknown]
 
-    return [*known, *await asyncio.to_thread(measured)]
+    return await asyncio.to_thread(measured)
 
 
 def by_source(rows: Iterable[FileRow]) -> Mapping[str, Sequence[FileRow]]:

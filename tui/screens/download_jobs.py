@@ -103,6 +103,9 @@ class JobsView(DownloadsView):
         parts += [toned(f"{size(known.usage.free)} free here", "dim")] if known.usage else []
         return within(parts, room)
 
+    def amount(self, row: Job) -> int:
+        return row.bytes_total or 0
+
     def card(self, row: Job, known: Known, room: int) -> Content:
         return download_cards.job_card(row, room)
 

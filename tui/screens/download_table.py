@@ -64,8 +64,12 @@ class Table:
 
     def found(self) -> list[Any]:
         """The rows that hold every word and have every facet that was chosen."""
-        words, wanted = self.text.casefold().split(), self.facets
-        return [line.row for line in self.lines if wanted <= line.facets and all(word in line.text for word in words)]
+        found, wanted = self.lines, self.facets
+        if wanted:
+            found = [line for line in found if wanted <= line.facets]
+        for word in self.text.casefold().split():
+            found = [line for line in found if word in line.text]
+        return [line.row for line in found]
 
     # Filters
 

@@ -11,6 +11,7 @@ from textual.content import Content
 from tui.screens.download_checks import Checks
 from tui.screens.download_table import Line, Order, Table
 from tui.screens.head_views import Snapshot
+from tui.show import size
 
 if TYPE_CHECKING:
     from core.catalog.weights import Weights
@@ -32,6 +33,7 @@ class Known:
     checks: Checks = field(default_factory=Checks)
     sources: Mapping[str, Sequence[FileRow]] = field(default_factory=dict)
     fetching: frozenset[str] = frozenset()
+    has_unknown: bool = False
 
 
 class DownloadList(Snapshot):
@@ -96,6 +98,15 @@ class DownloadsView:
 
     def summary(self, known: Known, room: int) -> Content:
         """One line on all of it."""
+        raise NotImplementedError
+
+    def marked_summary(self, rows: Sequence[Any]) -> Content:
+        """The same of those that are marked."""
+        amount = sum(self.amount(row) for row in rows)
+        return Content.styled(f"{len(rows):,} marked" + (f", {size(amount)}" if amount else ""), "bold")
+
+    def amount(self, row: Any) -> int:  # noqa: ANN401 - the same
+        """Bytes of a row."""
         raise NotImplementedError
 
     def card(self, row: Any, known: Known, room: int) -> Content:  # noqa: ANN401 - a row of this view

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,7 +24,7 @@ from tui.screens.download_cards import source_of
 from tui.screens.download_catalog import CatalogView, base
 from tui.screens.download_checks import CheckReader
 from tui.screens.download_file_actions import FileActions
-from tui.screens.download_installed import InstalledView, by_source, read_files
+from tui.screens.download_installed import InstalledView, by_source, read_installed, read_unknown
 from tui.screens.download_jobs import JobsView, is_live
 from tui.screens.download_views import DownloadsView
 from tui.screens.model_filters import Chips, Steady
@@ -33,8 +33,9 @@ from tui.widgets.paged_list import PagedList
 from tui.widgets.plain import Flow, Plain, TextField
 
 if TYPE_CHECKING:
-    from core.files.service import FilesService
+    from core.files.service import FilesService, Usage
     from core.registry.jobs import Job
+    from tui.screens.download_cards import FileRow
 
 _LOOK_S = 0.5
 _REST = 9  # times what looking took
@@ -80,7 +81,7 @@ class DownloadsScreen(FileActions):
             yield Plain(id="views")
             yield Plain("/", id="search-mark")
             yield TextField(placeholder="search", id="search")
-            yield Plain(id="count")
+            yield Steady(id="count")
         yield Summary(id="summary")
         yield Chips()
 
@@ -146,7 +147,7 @@ class DownloadsScreen(FileActions):
         done = frozenset(job.id for job in self.known.jobs if job.state == "done")
         if self._files_stale or done != self._done:
             self._files_stale, self._done = False, done
-            await self._read_files()
+            await self._read_files(select)
         await self._wake()
         await self.show_rows(select)
         self.show_selected()
@@ -179,16 +180,23 @@ class DownloadsScreen(FileActions):
             self._woken = monotonic()
             await self.yard.downloads.wake()
 
-    async def _read_files(self) -> None:
+    async def _read_files(self, select: str | None) -> None:
+        """What is told of comes at once; what is not, and the sizes, need a look at every file."""
         files = self.yard.files
         try:
-            rows, usage = await read_files(files), await files.usage()
+            told = [row for row in self.known.files if row.model is None]
+            await self._take_files([*await read_installed(files), *told], self.known.usage)
+            await self.show_rows(select)
+            rows = [row for row in self.known.files if row.model is not None]
+            await self._take_files([*rows, *await read_unknown(files)], await files.usage())
         except (FileProblem, OSError) as error:
             self._files_problem = error if isinstance(error, FileProblem) else _unreadable(files, error)
-            self.known = replace(self.known, files=(), usage=None, sources={})
-        else:
-            self._files_problem = None
-            self.known = replace(self.known, files=rows, usage=usage, sources=by_source(rows))
+            await self._take_files([], None)
+
+    async def _take_files(self, rows: Sequence[FileRow], usage: Usage | None) -> None:
+        self._files_problem = None if usage or rows else self._files_problem
+        unknown = any(row.model is None for row in rows)
+        self.known = replace(self.known, files=rows, usage=usage, sources=by_source(rows), has_unknown=unknown)
         await asyncio.to_thread(self._fill, InstalledView.NAME)
         self._fill(CatalogView.NAME)
 
@@ -232,12 +240,16 @@ class DownloadsScreen(FileActions):
         return whole.stylize(Style.from_meta({"does": f"screen.show({view.NAME!r})"}))
 
     def _say_counts(self, shown: int) -> None:
-        marked = f"{len(self.lines.marked):,} marked · " if self.lines.marked else ""
-        total = len(self.view.table.lines)
-        self.query_one("#count", Plain).show(f"{marked}Showing {shown:,} of {total:,}")
-        self.query_one(Summary).flow(lambda room: self.view.summary(self.known, room))
+        self.query_one("#count", Plain).show(f"Showing {shown:,} of {len(self.view.table.lines):,}")
+        self.query_one(Summary).flow(self._summary)
         self.query_one(Chips).show_chips(self.view.table.chips())
         self._say_views()
+
+    def _summary(self, room: int) -> Content:
+        """Of what is marked, or of all."""
+        if self.lines.marked:
+            return self.view.marked_summary(list(self.lines.marked.values()))
+        return self.view.summary(self.known, room)
 
     # Search, filters, order and tabs
 
@@ -322,14 +334,22 @@ class DownloadsScreen(FileActions):
 
     async def show_view(self, name: str, *, select: str | None = None) -> None:
         if name != self.view_name:
-            await self.list.remove()
-            self.view_name = name
-            shown = self.make_list()
-            await self.query_one("#body", Container).mount(shown, before=self.query_one(Card))
-            self.query_one("#search", TextField).value = self.view.table.text
-            self.set_focus(shown)
-            await self.show_rows(select)
-        self.reload_soon(select=select)
+            with self.app.batch_update():
+                await self._put_list(name)
+        if select is not None:
+            self._jobs_stale = True
+            self.reload_soon(select=select)
+
+    async def _put_list(self, name: str) -> None:
+        """The list of another tab in place of the one that is shown."""
+        self.view_name = name
+        shown = self.make_list()
+        await self.list.remove()
+        await self.query_one("#body", Container).mount(shown, before=self.query_one(Card))
+        self.query_one("#search", TextField).value = self.view.table.text
+        self.set_focus(shown)
+        await self.show_rows()
+        self.show_selected()
 
     # The selected line, and marks
 
