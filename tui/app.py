@@ -208,7 +208,7 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
         self.notify(lines, severity=severity, timeout=timeout, markup=False)  # type: ignore[arg-type]
 
     def _summarise(self) -> None:
-        self.guard(self._count(), group="summary")
+        self.guard(self._count, group="summary")
 
     async def _count(self) -> None:
         from tui.summary import summarise

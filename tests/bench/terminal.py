@@ -29,6 +29,14 @@ _ANSWERS: tuple[tuple[re.Pattern[bytes], bytes], ...] = (
     (re.compile(rb"\x1b\[\?2048\$p"), b"\x1b[?2048;0$y"),
 )
 _FOREIGN_TO_PYTE = re.compile(rb"\x1b\[[<=>][0-9;:]*[a-zA-Z]|\x1b[P_^X].*?\x1b\\", re.DOTALL)
+_BEGUN = re.compile(rb"\x1b(?:\[[0-9;:<=>?$]*|[P_^X][^\x1b]*\x1b?)?\Z")
+
+
+def _whole_sequences(data: bytes) -> tuple[bytes, bytes]:
+    """What can be understood now, and the beginning of a sequence whose rest is still to come."""
+    begun = _BEGUN.search(data)
+    cut = begun.start() if begun else len(data)
+    return data[:cut], data[cut:]
 
 
 @dataclass
@@ -124,8 +132,9 @@ class Recorded:
         screen = pyte.Screen(self.columns, self.rows)
         stream = pyte.ByteStream(screen)
         frames: list[tuple[float, str]] = []
-        amid = False
-        for at, data in self.chunks[first:]:
+        amid, begun = False, b""
+        for at, chunk in self.chunks[first:]:
+            data, begun = _whole_sequences(begun + chunk)
             stream.feed(_FOREIGN_TO_PYTE.sub(b"", data))
             amid = data.rfind(_BEGIN) > data.rfind(_END) if _BEGIN in data or _END in data else amid
             if not amid:

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyte
+
+from tests.cli import forks
 
 COMMAND = (sys.executable, "-m", "tui")
 
@@ -37,17 +39,23 @@ class Ended:
         return json.loads(self.err)
 
 
-def modelyard(*words: str, stdin: str = "", env: Mapping[str, str] | None = None, timeout: float = 60) -> Ended:
-    """Run to the end; standard input is never the terminal."""
-    done = subprocess.run(
-        [*COMMAND, *words],
-        check=False,
-        input=stdin.encode(),
-        capture_output=True,
-        env={**os.environ, **(env or {})},
-        timeout=timeout,
-    )
+def modelyard(
+    *words: str, stdin: str = "", env: Mapping[str, str] | None = None, timeout: float = 60, fresh: bool = False
+) -> Ended:
+    """Run to the end; standard input is never the terminal.
+
+    `fresh` starts the interpreter anew, where what others see of the process matters.
+    """
+    environ = {**os.environ, **(env or {})}
+    begin = _interpreter if fresh or forks.differs_at_start(environ) else forks.run
+    done = begin(words, stdin=stdin.encode(), env=environ, timeout=timeout)
     return Ended(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+
+def _interpreter(
+    words: Sequence[str], *, stdin: bytes, env: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*COMMAND, *words], check=False, input=stdin, capture_output=True, env=env, timeout=timeout)
 
 
 def done(*words: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Ended:

@@ -8,18 +8,10 @@ import pytest
 
 from core.text import clean_line
 from tests.cli.program import done, modelyard
+from tests.hostile import BIDI, SEQUENCES
 
-BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 CORPUS = {
-    "title": "\x1b]0;owned\x07",
-    "link": "\x1b]8;;http://evil\x1b\\text\x1b]8;;\x1b\\",
-    "clipboard": "\x1b]52;c;ZXZpbA==\x07",
-    "clear": "\x1b[2J\x1b[H",
-    "report": "\x1b[6n\x1b[c",
-    "device control": "\x1bPq#0;2;0;0;0\x1b\\",
-    "application": "\x1b_Gf=100;AAAA\x1b\\",
-    "C1": "\x9b2J\x9d0;owned\x9c\x90q\x9c",
-    "bidi": BIDI,
+    **SEQUENCES,
     "unterminated": "\x1b]0;owned",
     "controls": "\r\n\t\b\x7f\x0e\x05",
     "line separators": "\u2028\u2029\x85",

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -117,7 +118,7 @@ def test_a_planted_key_is_used_and_found_nowhere(
 ) -> None:
     """P8: set in each way, used for a test and a chat, then searched for in everything that the program left."""
     monkeypatch.setenv("MODELYARD_VAULT_PASSPHRASE_FILE", str(passphrase_file))
-    run = modelyard if way == "vault" else inside  # real programs once, for their arguments
+    run = partial(modelyard, fresh=True) if way == "vault" else inside  # real programs once, for their arguments
     arguments: set[str] = set()
     with endpoint(PLANTED) as served, _watched_arguments(arguments):
         kept = _plant(way, monkeypatch, tmp_path, PLANTED)

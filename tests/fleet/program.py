@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any
+
+from tests.cli import forks
 
 MODELYARD = (sys.executable, "-m", "tui")
 
@@ -38,15 +41,8 @@ class Ran:
 
 def modelyard(*words: str, stdin: str | None = None, timeout_s: float = 120, code: int | None = 0) -> Ran:
     """Run to the end; fails the test unless it ended with `code` (None: any)."""
-    ended = subprocess.run(
-        [*MODELYARD, *words],
-        input=stdin if stdin is not None else "",
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
-    ran = Ran(words=words, code=ended.returncode, stdout=ended.stdout, stderr=ended.stderr)
+    ended = forks.run(words, stdin=(stdin or "").encode(), env=os.environ, timeout=timeout_s)
+    ran = Ran(words=words, code=ended.returncode, stdout=ended.stdout.decode(), stderr=ended.stderr.decode())
     assert code is None or ran.code == code, f"{words} ended with {ran.code}\n{ran.stdout}\n{ran.stderr}"
     return ran
 

@@ -165,6 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
+        if self.close_connection:  # told, or the client would ask on it again and find it broken off
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)
 

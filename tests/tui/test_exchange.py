@@ -31,11 +31,11 @@ def _file(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)])
-async def test_an_import_is_shown_applied_and_taken_back(yard: Yard, tmp_path: Path, size: tuple[int, int]) -> None:
+async def test_an_import_is_shown_applied_and_taken_back(yard: Yard, short_folder: Path, size: tuple[int, int]) -> None:
     async with session(yard, size=size) as pilot:
         assert yard.registry is not None
         await press(pilot, "i")
-        await type_text(pilot, _file(tmp_path))
+        await type_text(pilot, _file(short_folder))
         await press(pilot, "enter")
         await until(pilot, lambda: "1 to add, 1 in conflict (kept), 1 invalid" in screen_text(pilot))
         assert "provider: Must be one of openai, anthropic" in screen_text(pilot)
@@ -52,12 +52,12 @@ async def test_an_import_is_shown_applied_and_taken_back(yard: Yard, tmp_path: P
         assert any(toast.startswith("Took back: added model: new [b] (imported from") for toast in toasts(pilot))
 
 
-async def test_a_file_that_cannot_be_read_is_explained_in_the_dialog(yard: Yard, tmp_path: Path) -> None:
-    (tmp_path / "m.yaml").write_text("models: [a: b: c")
+async def test_a_file_that_cannot_be_read_is_explained_in_the_dialog(yard: Yard, short_folder: Path) -> None:
+    (short_folder / "m.yaml").write_text("models: [a: b: c")
     async with session(yard) as pilot:
         await press(pilot, "i", "enter")
         assert "Required." in screen_text(pilot)
-        await type_text(pilot, str(tmp_path / "m.yaml"))
+        await type_text(pilot, str(short_folder / "m.yaml"))
         await press(pilot, "enter")
         await until(pilot, lambda: "did not find expected" in screen_text(pilot))
         assert "What to do" in screen_text(pilot)
@@ -65,11 +65,11 @@ async def test_a_file_that_cannot_be_read_is_explained_in_the_dialog(yard: Yard,
         assert len(pilot.app.screen_stack) == 1
 
 
-async def test_another_rule_shows_another_preview(yard: Yard, tmp_path: Path) -> None:
+async def test_another_rule_shows_another_preview(yard: Yard, short_folder: Path) -> None:
     async with session(yard) as pilot:
         assert yard.registry is not None
         await press(pilot, "i")
-        await type_text(pilot, _file(tmp_path))
+        await type_text(pilot, _file(short_folder))
         await press(pilot, "tab", "enter", "end", "enter")
         await press(pilot, "ctrl+s")
         await until(pilot, lambda: "1 to add, 1 to change, 1 invalid" in screen_text(pilot))
@@ -78,11 +78,11 @@ async def test_another_rule_shows_another_preview(yard: Yard, tmp_path: Path) ->
         assert (await yard.registry.get_model("bge-m3")).context_length == 77
 
 
-async def test_ollamas_store_is_imported(empty_yard: Yard, tmp_path: Path) -> None:
-    ollama_store(tmp_path / "ollama")
+async def test_ollamas_store_is_imported(empty_yard: Yard, short_folder: Path) -> None:
+    ollama_store(short_folder / "ollama")
     async with session(empty_yard) as pilot:
         await press(pilot, "i", "shift+tab", "enter", "down", "enter", "tab")
-        await type_text(pilot, str(tmp_path / "ollama"))
+        await type_text(pilot, str(short_folder / "ollama"))
         await press(pilot, "enter")
         await until(pilot, lambda: "2 to add" in screen_text(pilot))
         await press(pilot, "enter")
@@ -91,11 +91,11 @@ async def test_ollamas_store_is_imported(empty_yard: Yard, tmp_path: Path) -> No
         await until(pilot, lambda: set(rows(pilot)) == {"llama3.2:1b", "someone/small:latest"})
 
 
-async def test_an_export_is_written_and_asks_before_it_writes_over(yard: Yard, tmp_path: Path) -> None:
-    path = tmp_path / "out.yaml"
+async def test_an_export_is_written_and_asks_before_it_writes_over(yard: Yard, short_folder: Path) -> None:
+    path = short_folder / "out.yaml"
     async with session(yard) as pilot:
         await press(pilot, "X", "end", "ctrl+u")
-        await type_text(pilot, str(tmp_path / "out.txt"))
+        await type_text(pilot, str(short_folder / "out.txt"))
         await press(pilot, "enter")
         assert "✗ Must end in" in screen_text(pilot)
         await press(pilot, "ctrl+u")
@@ -116,10 +116,10 @@ async def test_an_export_is_written_and_asks_before_it_writes_over(yard: Yard, t
 
 
 async def test_an_import_is_stopped_between_two_batches(
-    empty_yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_yard: Yard, short_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = [{"name": f"m{number}", "provider": "vllm", "model_id": "x"} for number in range(2 * BATCH)]
-    (tmp_path / "m.json").write_text(json.dumps(models))
+    (short_folder / "m.json").write_text(json.dumps(models))
     works, go_on, begun = Registry.import_batch, asyncio.Event(), asyncio.Event()
 
     async def slow(registry: Registry, *words: Any) -> Any:
@@ -131,7 +131,7 @@ async def test_an_import_is_stopped_between_two_batches(
     monkeypatch.setattr(Registry, "import_batch", slow)
     async with session(empty_yard) as pilot:
         await press(pilot, "i")
-        await type_text(pilot, str(tmp_path / "m.json"))
+        await type_text(pilot, str(short_folder / "m.json"))
         await press(pilot, "enter")
         await until(pilot, lambda: "1,000 to add" in screen_text(pilot))
         await pilot.press("ctrl+s")

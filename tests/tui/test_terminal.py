@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -40,16 +40,24 @@ def _answered(program: Recorded, before: int, *, within_s: float = 20.0) -> None
     program.until_quiet(silence=0.25)
 
 
-def _until_last_shows(program: Recorded, text: str, *, first: int = 0, within_s: float = 20.0) -> None:
+def _until_last(
+    program: Recorded, shows: Callable[[list[str]], bool], *, first: int = 0, within_s: float = 20.0
+) -> None:
+    """Wait until the lines of the last frame are so."""
     deadline = program.now + within_s
-    while text not in (last := program.frames(first=first)[-1][1]):
+    while not shows(last := _last_frame(program, first)):
         assert program.now < deadline, last
-        program.watch(0.3)
+        program.watch(0.1)
 
 
-def _is_whole(program: Recorded, first: int) -> bool:
-    """Whether what came since then shows the same on an empty terminal."""
-    return program.frames(first=first)[-1][1] == program.frames()[-1][1]
+def _last_frame(program: Recorded, first: int) -> list[str]:
+    frames = program.frames(first=first)
+    return frames[-1][1].split("\n") if frames else [""]
+
+
+def _until_whole(program: Recorded, first: int) -> None:
+    """Wait until what came since then shows the same on an empty terminal."""
+    _until_last(program, lambda lines: lines == _last_frame(program, 0), first=first)
 
 
 def test_moving_the_cursor_costs_less_than_two_kilobytes(program: Recorded) -> None:
@@ -62,7 +70,7 @@ def test_moving_the_cursor_costs_less_than_two_kilobytes(program: Recorded) -> N
 def test_a_key_writes_the_whole_screen_again(program: Recorded) -> None:
     first = len(program.chunks)
     assert len(_after(program, "\x0c")) > 2000
-    assert _is_whole(program, first)
+    _until_whole(program, first)
 
 
 def test_another_size_and_the_same_again_are_drawn_whole(program: Recorded) -> None:
@@ -70,11 +78,11 @@ def test_another_size_and_the_same_again_are_drawn_whole(program: Recorded) -> N
         first = len(program.chunks)
         program.resize(*size)
         _answered(program, first)
-        _until_last_shows(program, "Help", first=first)
-        lines = program.frames(first=first)[-1][1].split("\n")
-        assert "Modelyard" in lines[0]
-        assert "0000 model" in "".join(lines)
-        assert "Help" in lines[-1]
+        _until_last(
+            program,
+            lambda lines: "Modelyard" in lines[0] and "0000 model" in "".join(lines) and "Help" in lines[-1],
+            first=first,
+        )
 
 
 def test_after_a_stop_everything_is_written_again(program: Recorded) -> None:
@@ -83,7 +91,7 @@ def test_after_a_stop_everything_is_written_again(program: Recorded) -> None:
     first = len(program.chunks)
     program.send(signal.SIGCONT)
     _answered(program, first)
-    assert _is_whole(program, first)
+    _until_whole(program, first)
 
 
 def test_a_line_that_takes_nothing_gets_the_last_frame_and_not_all_of_them(program: Recorded) -> None:
@@ -93,7 +101,7 @@ def test_a_line_that_takes_nothing_gets_the_last_frame_and_not_all_of_them(progr
     for key in "j" * (_MODELS - 1) + "k" * (_MODELS - 1) + "j" * (_MODELS - 1):
         program.press(key)
         program.wait(0.015)
-    _until_last_shows(program, f"▌ 00{_MODELS - 1} model")
+    _until_last(program, lambda lines: f"▌ 00{_MODELS - 1} model" in "".join(lines))
     sent = sum(len(data) for _, data in program.chunks[before:])
     assert sent < 32_000, "the terminal's buffer, and a frame or two"
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from textual.pilot import Pilot
 
+from tests.tui.calm import calm, quick
 from tests.tui.fake import Yard
 from tui.app import ModelyardApp
 
 _LONG = {"core", "logs", "deploy", "answer", "copy"}  # workers that end when the test lets them
 _DEADLINE_S = 30.0
+_TURN_S = 0.005
 
 
 async def until(pilot: Pilot[None], true: Callable[[], bool], what: str = "", *, within_s: float = _DEADLINE_S) -> None:
@@ -23,15 +25,16 @@ async def until(pilot: Pilot[None], true: Callable[[], bool], what: str = "", *,
     while not true():
         if time.monotonic() > deadline:
             raise AssertionError(f"never came: {what or true}\n{screen_text(pilot)}")
-        await pilot.pause(0.01)
+        await pilot.pause(0.02)
 
 
 async def settle(pilot: Pilot[None]) -> None:
     """Wait until no short work and no drawing is pending."""
-    calm = 0
-    while calm < 2:
-        await pilot.pause(0.01)
-        calm = 0 if _busy(pilot) else calm + 1
+    turns = 0
+    while turns < 2:
+        await calm(pilot)
+        turns = 0 if _busy(pilot) else turns + 1
+        await asyncio.sleep(0 if turns else _TURN_S)
 
 
 def _busy(pilot: Pilot[None]) -> bool:
@@ -76,8 +79,9 @@ async def session(yard: Yard, *, size: tuple[int, int] = (120, 36), **more: Any)
     """The program running over this core, its first list shown."""
     app = ModelyardApp(yard.settings, opener=yard.opener, **more)
     async with app.run_test(size=size, notifications=True) as pilot:
-        await start(pilot)
-        yield pilot
+        with quick(pilot):
+            await start(pilot)
+            yield pilot
 
 
 async def press(pilot: Pilot[None], *keys: str) -> None:

@@ -8,26 +8,27 @@ from hypothesis import strategies as st
 
 from core.redaction import remember
 from core.text import StreamCleaner, clean_block, clean_line, said_line
+from tests.hostile import MARKUP, SEQUENCES
 
-HOSTILE = [
-    "\x1b]0;owned\x07name",
-    "\x1b]8;;http://evil\x1b\\name\x1b]8;;\x1b\\",
-    "\x1b]52;c;ZXZpbA==\x07name",
-    "\x1b[2J\x1b[6nname",
-    "\x1bP+q544e\x1b\\name",
-    "\x1b_payload\x1b\\name",
-    "\x9b2Jname",
-    "\x9d0;owned\x9cname",
-    "\u202ename\u2066",
-    "\x1b(0name",
-    "\rname\x08\x7f",
-    "name\x1b]0;never ended",
-]
+HOSTILE = {
+    **{f"{name} before": f"{sequence}name" for name, sequence in SEQUENCES.items()},
+    **{f"{name} behind": f"name{sequence}" for name, sequence in SEQUENCES.items()},
+    **{f"{name} within": f"na{sequence}me" for name, sequence in SEQUENCES.items()},
+    "charset": "\x1b(0name",
+    "carriage return": "\rname\x08\x7f",
+    "unterminated": "name\x1b]0;never ended",
+}
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_only_the_words_are_left(text: str) -> None:
     assert clean_line(text).strip() == "name"
+    assert clean_block(text).strip() == "name"
+
+
+@pytest.mark.parametrize("text", MARKUP)
+def test_markup_is_text(text: str) -> None:
+    assert clean_line(text) == clean_block(text) == text
 
 
 def test_printable_unicode_and_markup_stay_as_they_are() -> None:
@@ -63,3 +64,11 @@ def test_what_others_say_repeats_no_key_whole_cut_or_disguised() -> None:
     assert said_line("no: zq-planted\x1b[0m-text-4711\n") == "no: [secret]"
     assert "zq" not in said_line(f"{'x' * 295}zq-planted-text-4711")
     assert len(said_line("y" * 400)) == 300
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES.values(), ids=SEQUENCES)
+def test_a_sequence_split_anywhere_is_caught(sequence: str) -> None:
+    text = f"a{sequence}b"
+    for cut in range(len(text)):
+        cleaner = StreamCleaner()
+        assert cleaner.feed(text[:cut]) + cleaner.feed(text[cut:]) + cleaner.finish() == "ab"
