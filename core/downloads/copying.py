@@ -229,8 +229,9 @@ class HostCopy:
             sha256 = await hashing
         finally:
             hashing.cancel()
+        is_new = not item.is_whole and item.kept < BLOCK
         try:
-            async with aclosing(self._seal(item, sha256)) as reports:
+            async with aclosing(self._seal(item, sha256, hashed=is_new)) as reports:
                 async for report in reports:
                     yield report
         except WrongBytes:
@@ -248,7 +249,8 @@ class HostCopy:
     async def _send(self, item: _Item, offset: int) -> AsyncGenerator[CopyProgress, None]:
         before, name = self._sent, clean_line(item.file.path.name)
         part = Part(path=item.file.path, offset=offset, length=item.file.size - offset)
-        sending = self._connection.send(write_argv(item.place, offset=offset), part, pool=self._hashes.pool)
+        argv = write_argv(item.place, offset=offset, size=item.file.size)
+        sending = self._connection.send(argv, part, pool=self._hashes.pool)
         try:
             async with aclosing(sending) as reports:
                 async for given in reports:
@@ -262,9 +264,10 @@ class HostCopy:
             raise FileProblem(f"{clean_line(str(item.file.path))} can't be read.", cause=str(error)) from error
         item.file.refuse_changed()
 
-    async def _seal(self, item: _Item, sha256: str) -> AsyncGenerator[CopyProgress, None]:
+    async def _seal(self, item: _Item, sha256: str, *, hashed: bool) -> AsyncGenerator[CopyProgress, None]:
         name = clean_line(item.file.path.name)
-        async with aclosing(seal(self._connection, item.place, sha256, replace=self._replace)) as reports:
+        sealing = seal(self._connection, item.place, sha256, replace=self._replace, hashed=hashed)
+        async with aclosing(sealing) as reports:
             async for read in reports:
                 self._met = _clock()
                 share = f"{100 * read // item.file.size} %" if item.file.size else ""

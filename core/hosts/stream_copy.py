@@ -22,6 +22,7 @@ from core.hosts.sending import Part
 from core.text import clean_line
 
 BLOCK = 1 << 20  # bytes; a copy goes on at a multiple of it
+_LARGE = 32 << 20  # bytes: starting python there takes as long as reading so much
 _LOOK_S = 120.0
 _HASH = re.compile(r"\b([0-9a-f]{64})\b")
 
@@ -36,13 +37,49 @@ xargs -0 sh -c 'for p; do
 done' sh
 """
 
-# $1 the hidden name, $2 what hidden names of other versions begin with, $3 the block to go on at.
+# $1 the hidden name, $2 what hidden names of other versions begin with, $3 the block to go on at, $4 the program below
+# for a large file from its beginning: read again afterwards, it would take half as long again.
 _WRITE = f"""
 export LC_ALL=C
 mkdir -p -- "${{1%/*}}" || exit 1
 [ -L "$1" ] && {{ echo "$1 is a link" >&2; exit 1; }}
 for old in "$2"*.part; do [ "$old" = "$1" ] || [ ! -f "$old" ] || rm -f -- "$old"; done
+rm -f -- "$2"*.part.sum
+[ -z "$4" ] || ! command -v python3 >/dev/null || exec python3 -I -c "$4" "$1"
 exec dd of="$1" ibs=65536 obs={BLOCK} seek="$3" conv=notrunc,fsync
+"""
+
+# Writes and hashes standard input side by side; leaves size and hash beside the file.
+_RECEIVE = """
+import hashlib, os, queue, sys, threading
+digest, free, full = hashlib.sha256(), queue.Queue(), queue.Queue()
+for _ in range(8):
+    free.put(memoryview(bytearray(1 << 20)))
+def hash_all():
+    for buffer, count in iter(full.get, None):
+        digest.update(buffer[:count])
+        free.put(buffer)
+hashing = threading.Thread(target=hash_all)
+hashing.start()
+size, count, out = 0, 1, os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+try:
+    while count:
+        buffer, filled = free.get(), 0
+        while count and filled < len(buffer):
+            count = os.readv(0, [buffer[filled:]])
+            filled += count
+        done = 0
+        while done < filled:
+            done += os.write(out, buffer[done:filled])
+        size += filled
+        full.put((buffer, filled))
+    os.fsync(out)
+finally:
+    full.put(None)
+hashing.join()
+if os.fstat(out).st_size == size:
+    with open(sys.argv[1] + ".sum", "w") as file:
+        file.write("%d %s\\n" % (size, digest.hexdigest()))
 """
 
 # Tells on descriptor 3 how far it is.
@@ -77,9 +114,13 @@ xargs -0 sh -c 'for p; do
 done' sh
 """
 
-# $1 the hidden name, $2 the program above, $3 the hash it must have, $4 the final name, $5 "replace" a file of it.
+# $1 the hidden name, $2 the program above, $3 the hash it must have, $4 the final name, $5 "replace" a file of it,
+# $6 "hashed" while it came just now, if the host could.
 _SEAL = f"""{_SUMS}
-got=$(sum "$1" "$2") || exit 1
+got=
+[ "$6" != hashed ] || got=$(cat -- "$1.sum" 2>/dev/null)
+rm -f -- "$1.sum"
+[ -n "$got" ] || got=$(sum "$1" "$2") || exit 1
 case $got in *"$3"*) ;; *) rm -f -- "$1"; echo "$got"; exit 0 ;; esac
 if [ "$5" = replace ] && [ -f "$4" ] && [ ! -L "$4" ]; then mv -f -- "$1" "$4" || exit 1
 elif [ -e "$4" ] || [ -L "$4" ]; then echo there; exit 0
@@ -134,9 +175,13 @@ async def look(connection: Connection, paths: Sequence[str]) -> list[Seen]:
     return seen
 
 
-def write_argv(place: Place, *, offset: int) -> list[str]:
-    """Write standard input to the hidden file from `offset`, a multiple of `BLOCK`; folders are made."""
-    return remote.script(_WRITE, place.hidden, place.stem, str(offset // BLOCK))
+def write_argv(place: Place, *, offset: int, size: int) -> list[str]:
+    """Write the rest of a file of `size` bytes to the hidden one from `offset`, a multiple of `BLOCK`.
+
+    Folders are made. What comes from the beginning is hashed on the way, where that is worth it.
+    """
+    program = _RECEIVE if offset == 0 and size >= _LARGE else ""
+    return remote.script(_WRITE, place.hidden, place.stem, str(offset // BLOCK), program)
 
 
 async def hash_there(connection: Connection, path: str) -> AsyncGenerator[int | str, None]:
@@ -162,15 +207,18 @@ def _names(paths: Sequence[str]) -> bytes:
 
 
 async def seal(
-    connection: Connection, place: Place, sha256: str, *, replace: bool = False
+    connection: Connection, place: Place, sha256: str, *, replace: bool = False, hashed: bool = False
 ) -> AsyncGenerator[int, None]:
     """Hash the hidden file there and give it its name, in place of a file with `replace`; bytes read as it goes.
+
+    `hashed` tells that all of it was sent just now, so that the hash of what came may be used.
 
     Raises:
         WrongBytes: it has another hash, and is gone. NotAllowed: something else has taken the name meanwhile.
     """
     end = ""
-    argv = remote.script(_SEAL, place.hidden, _SUM, sha256, place.target, "replace" if replace else "")
+    flags = ("replace" if replace else "", "hashed" if hashed else "")
+    argv = remote.script(_SEAL, place.hidden, _SUM, sha256, place.target, *flags)
     async with aclosing(connection.stream(argv)) as lines:
         async for line in lines:
             if line.isdigit():
