@@ -10,6 +10,7 @@ from core.downloads.requests import Requests
 from core.downloads.sink import Sink
 from core.downloads.values import Cancelled
 from core.errors import SourceLost
+from core.files.digest import git_digest
 
 _PIECE = 1 << 20
 
@@ -17,14 +18,15 @@ _PIECE = 1 << 20
 class OneGo:
     """Begins again when the line breaks; without a size it can't be told whether it did, so that it gives up."""
 
-    def __init__(self, requests: Requests, sink: Sink, parts: Parts, version: Version) -> None:
+    def __init__(self, requests: Requests, sink: Sink, parts: Parts, version: Version, *, git: bool) -> None:
         self._requests = requests
         self._sink = sink
         self._parts = parts
         self._version = version
+        self._git = git and version.size >= 0
 
-    def run(self, reply: Reply) -> str:
-        """The SHA-256 of what came.
+    def run(self, reply: Reply) -> tuple[str, str]:
+        """The SHA-256 of what came, and git's hash of it if that is wanted and the size is known, else "".
 
         Raises:
             DownloadFailed: it does not come. Cancelled: somebody asked.
@@ -39,14 +41,15 @@ class OneGo:
             reply = self._requests.ask(0, None, self._version)
             self._requests.refuse_other(reply, 0, self._version)
 
-    def _answer(self, reply: Reply) -> str:
+    def _answer(self, reply: Reply) -> tuple[str, str]:
         try:
             return self._whole(reply)
         finally:
             self._requests.let_go(reply)
 
-    def _whole(self, reply: Reply) -> str:
-        size, digest = self._version.size, hashlib.sha256()
+    def _whole(self, reply: Reply) -> tuple[str, str]:
+        size = self._version.size
+        sha256, git_sha1 = hashlib.sha256(), git_digest(size)
         buffer = memoryview(bytearray(_PIECE if size < 0 else max(1, min(_PIECE, size))))
         part = Part(begin=0, at=0, end=size)
         while part.at < size or size < 0:
@@ -54,13 +57,15 @@ class OneGo:
                 raise Cancelled
             if not (count := reply.read_into(buffer[: min(_PIECE, size - part.at)] if size >= 0 else buffer)):
                 break
-            digest.update(buffer[:count])
+            sha256.update(buffer[:count])
+            if self._git:
+                git_sha1.update(buffer[:count])
             self._sink.write(buffer[:count], part.at)
             self._requests.moved()
             self._parts.advance(part, count)
         if part.at < size:
             raise TryAgain("the server closed the line early")
-        return digest.hexdigest()
+        return sha256.hexdigest(), git_sha1.hexdigest() if self._git else ""
 
     def _refuse_unknown(self, error: TryAgain) -> None:
         if self._requests.stopped.is_set():

@@ -14,6 +14,7 @@ from core.downloads.http import Version
 from core.errors import DiskFull, FileProblem
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # errors of a disk, or a user's share of it, that is full
+SMALL = 4 << 20  # bytes of a file that comes in one go, without notes and without taking its room first
 _NOTE_LIMIT = 1 << 20
 Span = tuple[int, int]
 
@@ -54,14 +55,14 @@ class Partial:
             return None
 
     def open(self, size: int) -> int:
-        """A descriptor of the part, of its full size with its room on the disk taken.
+        """A descriptor of the part; a large one has its full size, with its room on the disk taken.
 
         Raises:
             DiskFull: there is no room.
         """
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
-            if size > 0 and os.fstat(descriptor).st_size != size:
+            if size > SMALL and os.fstat(descriptor).st_size != size:
                 os.ftruncate(descriptor, 0)
                 _take_room(descriptor, size)
         except BaseException as error:
@@ -84,6 +85,11 @@ class Partial:
     def claim(self, status: os.stat_result) -> None:
         """Note which file is about to get the name, so that it is known for ours if the program is killed then."""
         self._write({"claim": _identity(status)})
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything is there of it."""
+        return os.path.lexists(self.path)
 
     @property
     def is_claimed(self) -> bool:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core.downloads.http import Http
-from core.downloads.partial import Partial, no_room
+from core.downloads.partial import SMALL, Partial, no_room
 from core.downloads.placing import How, Placing
 from core.downloads.settling import Settling
 from core.downloads.sources import source_for
-from core.downloads.transfer import SMALL, Transfer
+from core.downloads.transfer import Transfer
 from core.downloads.values import Cancelled, Fetched, Limits
 from core.errors import FileProblem
 from core.files import digest
@@ -155,7 +155,7 @@ class DownloadRun:
     def _is_begun(self, file: SourceFile) -> bool:
         """Its room on the disk is taken already."""
         target = self._folder / file.path
-        return target.exists() or Partial(target).path.exists()
+        return target.exists() or Partial(target).is_begun
 
     def _file(self, file: SourceFile) -> None:
         target = self._folder / file.path

@@ -22,7 +22,7 @@ _GROW_S = 0.25  # how often one more connection is tried
 _ENOUGH = 400 << 20  # bytes per second that one more connection would not raise
 _NOTE_STEP, _NOTE_SHARE = 4 << 20, 0.0025  # how much a program that is killed may lose
 _NOTE_EVERY_S = 1.0
-_SAFE_EVERY, _SAFE_EVERY_S = 256 << 20, 10.0  # how much a machine that loses its power may lose
+_SAFE_EVERY, _SAFE_EVERY_S = 64 << 20, 10.0  # how much a machine that loses its power may lose
 
 
 class SideBySide:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from core.downloads.bandwidth import Bandwidth
 
+_WRITE = 32 << 10  # bytes; for more at once the kernel looks for large pages, which took up to ten times as long
+
 
 class Sink:
     """An open part of `size` bytes; threads share it."""
@@ -35,7 +37,7 @@ class Sink:
             self._bandwidth.take(len(piece), self._stopped)
         try:
             while piece:
-                written = os.pwrite(self.descriptor, piece, at)
+                written = os.pwrite(self.descriptor, piece[:_WRITE], at)
                 piece, at = piece[written:], at + written
         except OSError as error:
             if error.errno in FULL:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.downloads.http import Http, Reply, Version
 from core.downloads.one_go import OneGo
-from core.downloads.partial import Note, Partial, Span
+from core.downloads.partial import SMALL, Note, Partial, Span
 from core.downloads.parts import Parts
 from core.downloads.requests import Requests
 from core.downloads.side_by_side import PIECE, SideBySide
@@ -22,7 +22,6 @@ from core.files import digest
 if TYPE_CHECKING:
     from core.downloads.bandwidth import Bandwidth
 
-SMALL = 4 << 20  # bytes of a file that comes in one go
 _LEAST_PART = 16 << 20  # no second connection for less
 
 
@@ -90,7 +89,7 @@ class Transfer:
         size, path = self._remote.size, self._partial.path
         if size is None or size > SMALL or not (self._remote.sha256 or self._remote.git_sha1):
             return None
-        if path.is_symlink() or not path.is_file() or path.stat().st_size != size:
+        if not self._partial.is_begun or path.is_symlink() or path.stat().st_size != size:
             return None
         sha256 = digest.sha256(path)
         if self._difference(sha256):
@@ -114,7 +113,8 @@ class Transfer:
             self._check_size(reply.version)
             if note and known and reply.start == gaps[0][0] and known.matches(reply.version):
                 return self._fetch(reply, known, gaps, note)
-            self._partial.discard()
+            if self._partial.is_begun:
+                self._partial.discard()
             version = reply.version
             return self._fetch(reply, version, [(0, version.size)], Note(version=version, done=()))
         finally:
@@ -134,10 +134,11 @@ class Transfer:
         sink = Sink(self._partial, parts.size, stopped=stopped, bandwidth=self._bandwidth)
         try:
             if reply is not None and (version.size <= SMALL or not reply.ranges) and not parts.have:
-                sha256 = OneGo(self._requests, sink, parts, version).run(reply)
+                git = bool(self._remote.git_sha1)
+                sha256, git_sha1 = OneGo(self._requests, sink, parts, version, git=git).run(reply)
             else:
-                sha256 = self._in_parts(reply, version, sink, note)
-            self._refuse_wrong(sha256)
+                sha256, git_sha1 = self._in_parts(reply, version, sink, note), ""
+            self._refuse_wrong(sha256, git_sha1)
             return self._placed(sink.descriptor, sha256, tag=version.tag)
         finally:
             sink.close()
@@ -163,18 +164,17 @@ class Transfer:
 
     # the end
 
-    def _difference(self, sha256: str) -> str:
+    def _difference(self, sha256: str, git_sha1: str = "") -> str:
         """Between the part and what is announced; "" for none."""
-        announced = self._remote.sha256.lower()
-        if announced and sha256 != announced:
+        if (announced := self._remote.sha256.lower()) and sha256 != announced:
             return f"sha256 {sha256}, announced {announced}"
-        announced = self._remote.git_sha1.lower()
-        if announced and (came := digest.git_sha1(self._partial.path)) != announced:
-            return f"git's hash is {came}, announced {announced}"
-        return ""
+        if not (announced := self._remote.git_sha1.lower()):
+            return ""
+        came = git_sha1 or digest.git_sha1(self._partial.path)
+        return "" if came == announced else f"git's hash is {came}, announced {announced}"
 
-    def _refuse_wrong(self, sha256: str) -> None:
-        if cause := self._difference(sha256):
+    def _refuse_wrong(self, sha256: str, git_sha1: str) -> None:
+        if cause := self._difference(sha256, git_sha1):
             self._partial.discard()
             raise WrongBytes(
                 f"{self._remote.name} came with other bytes than its source announces.",

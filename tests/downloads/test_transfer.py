@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.downloads import side_by_side, transfer
+from core.downloads import partial, side_by_side, transfer
 from core.downloads.bandwidth import Bandwidth
 from core.downloads.http import Version
 from core.downloads.partial import Note, Partial
@@ -51,6 +51,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of a few hundred kilobytes, so that three megabytes have several."""
     monkeypatch.setattr(transfer, "_LEAST_PART", 300_000)
     monkeypatch.setattr(transfer, "SMALL", 0)
+    monkeypatch.setattr(partial, "SMALL", 0)
     monkeypatch.setattr(transfer, "PIECE", 65_536)
     monkeypatch.setattr(side_by_side, "PIECE", 65_536)
     monkeypatch.setattr(side_by_side, "_GROW_S", 0.0)
