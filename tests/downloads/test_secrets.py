@@ -15,8 +15,7 @@ import pytest
 
 from core.downloads.sources.secret_query import secrets_in, split_secret
 from core.downloads.tokens import Tokens
-from tests.cli.program import done, modelyard
-from tests.cli.test_keys import _holding, _watched_arguments
+from tests.cli.test_keys import Run, _holding, _watched_arguments, inside  # noqa: F401 - a fixture
 from tests.downloads.test_jobs import end_all, job, until
 
 PLANTED = "zq-planted-8f14e45fceea167a"
@@ -74,22 +73,22 @@ def no_worker_is_left(short_folder: Path) -> Iterator[None]:
     end_all(short_folder)
 
 
-def test_a_signed_address_works_and_its_secret_is_kept_nowhere(short_folder: Path) -> None:
+def test_a_signed_address_works_and_its_secret_is_kept_nowhere(short_folder: Path, inside: Run) -> None:  # noqa: F811
     """P8: `?sig=…` reaches the server alone; a refusal that repeats it is blanked out; later it is asked for again."""
     arguments: set[str] = set()
     with echo() as server, _watched_arguments(arguments):
         server.answers = 1  # the look, not the worker
         address = f"{server.url}?name=x&sig={PLANTED}"
-        ended = modelyard("download", "start", address, "--json")
+        ended = inside("download", "start", address, "--json")
         assert (ended.code, "[secret]" in ended.error()["cause"]) == (1, True)
         assert PLANTED[:11] not in ended.out + ended.err
-        (failed,) = done("download", "list", "--json").json()["downloads"]
+        (failed,) = inside("download", "list", "--json").json()["downloads"]
         assert failed["source"] == server.url
         end_all(short_folder)  # with the worker goes what it held in memory
-        done("download", "retry", failed["id"])
+        inside("download", "retry", failed["id"])
         until(lambda: "held a secret" in job(failed["id"])["error"], "it asks for the secret")
         server.answers = 99
-        assert done("download", "start", address, "--json").json()["state"] == "done"
+        assert inside("download", "start", address, "--json").json()["state"] == "done"
     assert {request.partition(" ")[0] for request in server.asked} == {f"/model.gguf?name=x&sig={PLANTED}"}
     folder = short_folder / "data" / "modelyard" / "models"
     assert (folder / "custom" / "model.gguf").read_bytes() == CONTENT
@@ -100,14 +99,14 @@ def test_a_signed_address_works_and_its_secret_is_kept_nowhere(short_folder: Pat
     assert [words for words in arguments if PLANTED in words and "core.downloads" in words] == []
 
 
-def test_a_token_that_a_server_repeats_is_kept_nowhere(short_folder: Path) -> None:
+def test_a_token_that_a_server_repeats_is_kept_nowhere(short_folder: Path, inside: Run) -> None:  # noqa: F811
     """P8, D11: not in the job's error, which the worker writes, and not in part."""
     with echo() as server:
         server.answers = 1
         words = ("download", "start", server.url, "--token-stdin", "--json")
-        ended = modelyard(*words, stdin=f"{PLANTED}\n")
+        ended = inside(*words, stdin=f"{PLANTED}\n")
         assert (ended.code, PLANTED[:11] in ended.out + ended.err) == (1, False)
-        assert "[secret]" in done("download", "list", "--json").out
+        assert "[secret]" in inside("download", "list", "--json").out
     assert server.asked[-1] == f"/model.gguf Bearer {PLANTED}"
     assert _holding(PLANTED[:11], short_folder) == []
 
