@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence, Set
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -45,7 +46,7 @@ async def test(yard: Modelyard, *, out: Output, models: Sequence[str], every: bo
 
 
 async def _all(yard: Modelyard) -> list[str]:
-    """Your models that something serves, and the global ones of providers whose key is stored."""
+    """Your models that something serves, and the global ones whose key is stored, or that need none."""
     from core.registry.values import ModelQuery
 
     refs: list[str] = []
@@ -60,22 +61,22 @@ async def _all(yard: Modelyard) -> list[str]:
 
 
 def _in_use(yard: Modelyard, row: ModelRow, keyed: Set[str]) -> bool:
+    from core.keys.choice import key_name
+
     chat = next(one for one in yard.deploys.actions(row.model, row.server) if one.name == "chat")
-    return chat.allowed and (not row.model.is_global or row.model.provider in keyed)
+    return chat.allowed and (not row.model.is_global or key_name(row.model) in keyed)
 
 
 async def _keyed(yard: Modelyard) -> set[str]:
+    """The keys that can be read, "" for none being needed; whoever can is asked to unlock the vault before."""
     from core.errors import ModelyardError
-    from core.providers.places import HOSTED
+    from core.keys.values import KeySource
 
-    found = set()
-    for provider in HOSTED:
-        try:
-            if await yard.keys.get(provider) is not None:
-                found.add(str(provider))
-        except ModelyardError:
-            continue  # the vault is locked: a single test says so
-    return found
+    with suppress(ModelyardError):  # it stays locked: a single test says so
+        if (await yard.keys.backend()).locked:
+            await yard.keys.unlock_first()
+    unread = {KeySource.MISSING, KeySource.LOCKED}
+    return {"", *(key.name for key in await yard.keys.names() if key.source not in unread)}
 
 
 async def _tested(yard: Modelyard, refs: Sequence[str]) -> list[TestReport]:

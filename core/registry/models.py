@@ -169,8 +169,9 @@ class ModelRecords(Store):
         models = list({model.id: model for model in models}.values())
         if fixed := [model.name for model in models if model.is_global]:
             words = ("is a global model", "Add") if len(fixed) == 1 else ("are global models", "Leave them out, or add")
+            key = " Of itself, only the key can be yours: --key NAME alone." if verb == "edited" else ""
             raise NotAllowed(
-                f"{_some(fixed)} {words[0]} and can't be {verb}.", remedy=f"{words[1]} a personal one: {_COPY}"
+                f"{_some(fixed)} {words[0]} and can't be {verb}.", remedy=f"{words[1]} a personal one: {_COPY}.{key}"
             )
         return models
 

@@ -93,7 +93,8 @@ def test_a_global_model_is_asked_with_a_key_of_ones_own(site: Path, monkeypatch:
         site.write_text(text.replace("region: eu", f"region: eu, endpoint: {served.url!r}, api_key_ref: TEAM"))
         assert done("models", "show", "One", "--json").json()["api_key_ref"] == "TEAM"
         assert done("models", "edit", "One", "--key", "MY_OWN", "--json").json()["api_key_ref"] == "MY_OWN"
-        assert done("models", "test", "One", "--json").json()["ok"]
+        tests = done("models", "test", "--all", "--json").json()["tests"]
+        assert [(one["model"], one["ok"]) for one in tests] == [("One", True)]
         assert set(served.got) == {"the-own-key"}
         assert "edited model: One" in done("models", "history").out
         site.write_text(site.read_text().replace("region: eu", "region: us"))
