@@ -216,6 +216,25 @@ async def test_a_model_is_deployed_in_place(settings: Settings, models: Path) ->
         assert "Deploy: Nothing is known of this file; u takes it up first." in toasts(pilot)
 
 
+async def test_what_was_put_there_by_hand_is_deleted_only_when_its_path_is_typed(
+    settings: Settings,
+    models: Path,  # noqa: F811
+) -> None:
+    """L8: nothing could bring it back, so a y is not enough."""
+    async with session(Yard(settings), size=(80, 24)) as pilot:
+        await press(pilot, "6")
+        await until(pilot, lambda: "carried.gguf" in rows(pilot))
+        await press(pilot, "home", "D")
+        await until(pilot, lambda: "put it there by hand" in screen_text(pilot), "the question")
+        await type_text(pilot, "y")
+        await press(pilot, "enter")
+        assert "That is not its path." in screen_text(pilot)
+        assert (models / "carried.gguf").exists()
+        await press(pilot, "ctrl+u", *"carried.gguf", "enter")
+        await until(pilot, lambda: "carried.gguf" not in rows(pilot), "it is gone")
+    assert not (models / "carried.gguf").exists()
+
+
 def _table() -> Table:
     table = Table([Order("name", "NAME", lambda row: row), Order("size", "SIZE", len, descending=True)])
     names = ["flux dev", "flux schnell", "qwen"]

@@ -15,6 +15,7 @@ from core.text import clean_line
 from tui.keys import bindings
 from tui.modals.dialog import Dialog
 from tui.operations import closing
+from tui.screens.download_cards import share
 from tui.show import line, plural, problem, size, toned
 from tui.widgets.plain import Flow, Plain
 from tui.widgets.spinner import Spinner
@@ -91,7 +92,7 @@ class AdoptDialog(FilesDialog[int]):
         async with closing(self._yard.files.adopt()) as events:
             async for event in events:
                 if isinstance(event, Progress):
-                    self.say(event.text)
+                    self.say(f"{share(event.done or 0, event.total)}  {event.text}")
                     continue
                 lines.append(toned("✓ ", "good") + line(f"{event.path}, {size(event.size)}"))
                 self.query_one(Flow).flow(lambda _: Content("\n").join(lines))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from core.errors import ModelyardError
+from core.errors import FileProblem
 from core.registry.forms import FieldSpec
 from core.registry.naming import last_part, readable_id
 from core.registry.values import LOCAL_HOST, Provider
@@ -21,23 +20,34 @@ _HUGGING_FACE = "hf:"
 
 
 async def form_values(yard: Modelyard, model: InstalledModel) -> dict[str, Any]:
-    """What is known of it; the context length comes from its own files, where they tell it."""
-    path = engine_path(model)
-    whole = str(yard.files.folder / path)
+    """What its headers and its source tell; of files that can't be read, what their names do.
+
+    Raises:
+        NotAllowed: no engine serves it: a pickle, an adapter alone.
+    """
+    from core.files.here import HereSource
+    from core.files.inspect import inspect_model
+    from core.files.registering import record_values
+
+    path = str(yard.files.folder / engine_path(model))
+    try:
+        info = await inspect_model(HereSource(), path)
+    except FileProblem:  # the dry run of the deploy says it in full
+        return _by_name(model, path)
+    return record_values(info, host=LOCAL_HOST, model=model) if info.format != "unknown" else _by_name(model, path)
+
+
+def _by_name(model: InstalledModel, path: str) -> dict[str, Any]:
     gguf = path.lower().endswith(".gguf")
     repository = model.source.removeprefix(_HUGGING_FACE).partition("@")[0]
-    values = {
+    is_on_hub = model.source.startswith(_HUGGING_FACE)
+    return {
         "name": clean_line(last_part(path) or model.title),
         "provider": Provider.LLAMACPP.value if gguf else Provider.VLLM.value,
-        "model_id": readable_id(
-            hugging_face_id=repository if model.source.startswith(_HUGGING_FACE) else "", path=whole
-        ),
-        "path": whole,
+        "model_id": readable_id(hugging_face_id=repository if is_on_hub else "", path=path),
+        "path": path,
         "host": LOCAL_HOST,
     }
-    with suppress(ModelyardError):  # the dry run of the deploy says it in full
-        values |= await _told(yard, model, whole)
-    return values
 
 
 def engine_path(model: InstalledModel) -> str:
@@ -46,15 +56,6 @@ def engine_path(model: InstalledModel) -> str:
     ggufs = [path for path in paths if path.lower().endswith(".gguf")]
     is_folder = any(path.rpartition("/")[2] == "config.json" for path in paths)
     return ggufs[0] if ggufs and not is_folder else model.path
-
-
-async def _told(yard: Modelyard, model: InstalledModel, path: str) -> dict[str, Any]:
-    """What its headers tell; where it came from goes into the record's metadata."""
-    from core.files.inspect import inspect_model
-    from core.files.registering import record_values
-
-    host = await yard.registry.get_host(LOCAL_HOST)
-    return record_values(await inspect_model(yard.hosts.connection(host), path), host=LOCAL_HOST, model=model)
 
 
 class InstalledForm(ModelForm):

@@ -10,6 +10,7 @@ from textual.content import Content
 
 from core.errors import DownloadFailed
 from core.files.pickles import UNSAFE
+from core.files.stores import LABELS
 from core.registry.values import LOCAL_HOST
 from tui.show import Mark, bar, hanging, line, moment, pairs, plural, problem, size, toned
 
@@ -33,7 +34,6 @@ _PICKLES = {
     "suspicious": Mark("!", "suspicious", "warn"),
 }
 _HINTS = {("verify", "done"): "R fetches just these again; each stays until the right one has come."}
-STORES = {"": "models folder", "huggingface": "Hugging Face cache", "ollama": "Ollama's store"}
 _GOING = {"pause": "pausing", "cancel": "ending"}
 _MOST_FILES = 30
 _BAR = 6
@@ -93,6 +93,11 @@ def place_mark(row: FileRow, checks: Checks) -> Mark:
         Mark("✓", "verified", "good") if checked else None,
     ]
     return next(filter(None, marks), Mark("·", "in place" if row.store else "installed", "dim"))
+
+
+def store_name(row: FileRow) -> str:
+    """Where it lies, for people."""
+    return LABELS.get(row.store, row.store) or "models folder"
 
 
 def share(done: int, total: int | None) -> str:
@@ -193,7 +198,7 @@ def file_card(row: FileRow, usage: Usage | None, checks: Checks, room: int) -> C
         [
             ("Size", f"{size(row.size)} in {plural(row.count, 'file')}"),
             ("Path", row.path),
-            ("Kept by", f"{STORES.get(row.store, row.store)}: used in place, never changed" if row.store else ""),
+            ("Kept in", f"{store_name(row)}: used in place, never changed from here" if row.store else ""),
             ("Family", f"{row.family}, {size(family)} in all" if family is not None else row.family),
             ("From", model.source if model else ""),
             ("Revision", model.revision if model else ""),

@@ -77,25 +77,16 @@ class FileActions(DownloadActions):
 
     async def do_delete(self) -> None:
         """Delete the files of models, after a question that names them."""
+        from tui.modals.delete_files import may_delete
+
         rows: list[FileRow] = self.meant("delete")
-        question = f"Delete the files of {_called(rows)} from the disk?"
-        if await operations.confirm(self.modelyard, question, details=self._what_goes(rows), yes="Delete"):
-            for row in rows:
-                await self.yard.files.delete(row.path)
+        models = [await self.yard.files.to_delete(row.path) for row in rows]
+        if await may_delete(self.app, models, str(self.yard.files.folder)):
+            for model in models:
+                await self.yard.files.delete(model.path)
             self.modelyard.toast(f"Deleted {_called(rows)}: {size(sum(row.size for row in rows))} are free again")
             self.lines.unmark()
             self.files_changed()
-
-    def _what_goes(self, rows: list[FileRow]) -> list[str]:
-        count, amount = sum(row.count for row in rows), sum(row.size for row in rows)
-        names = [f"  {row.path}, {size(row.size)}" for row in rows]
-        if len(rows) == 1 and rows[0].model is not None:
-            names = [f"  {file['path']}" for file in rows[0].model.files]
-        return [
-            f"Deleted for good: {plural(count, 'file')}, {size(amount)}, in {self.yard.files.folder}",
-            *_first(names),
-            "Kept: other files there, and records of models; those that point here find nothing then.",
-        ]
 
     async def do_copy(self) -> None:
         """Its files to hosts."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from core.files.stores import LABELS
 from tui.screens import download_cards
-from tui.screens.download_cards import STORES, FileRow, place_mark
+from tui.screens.download_cards import FileRow, place_mark, store_name
 from tui.screens.download_table import Line, Order, facets
 from tui.screens.download_views import DownloadList, DownloadsView, Known, within
 from tui.show import plural, size, toned
@@ -18,7 +19,7 @@ from tui.widgets.columns import Cell, Column
 if TYPE_CHECKING:
     from core.files.service import FilesService
 
-_NEEDS_RECORD = frozenset({"use", "verify", "model", "delete", "copy", "repair", "training"})
+_NEEDS_RECORD = frozenset({"use", "verify", "model", "copy", "repair", "training"})
 _OURS_ALONE = frozenset({"delete", "repair"})
 _ONE = frozenset({"model", "use", "copy", "training"})
 
@@ -82,6 +83,7 @@ class InstalledView(DownloadsView):
         parts = [
             toned(f"{size(usage.free)} free", ""),
             toned(f"{size(usage.total)} in {plural(len(usage.models), 'model')}", ""),
+            *(toned(f"{size(amount)} in {LABELS.get(store, store)}", "") for store, amount in usage.stores.items()),
             *(toned(f"{name} {size(amount)}", "dim") for name, amount in families),
         ]
         return within(parts, room)
@@ -97,23 +99,29 @@ class InstalledView(DownloadsView):
             return "" if known.has_unknown else "All files are known already."
         if action in _ONE and len(rows) > 1:
             return "One at a time: Esc takes the marks off."
+        if action == "delete" and len(rows) > 1 and any(_is_by_hand(row) for row in rows):
+            return "What was put there by hand is deleted one at a time: Esc takes the marks off."
         return super().why_not(action, rows, known)
 
     def refusal(self, action: str, row: FileRow, known: Known) -> str:
         if action in _NEEDS_RECORD and row.model is None:
             return "Nothing is known of this file; u takes it up first."
         if row.store and action in _OURS_ALONE:
-            return f"It is in {STORES.get(row.store, row.store)}: used in place, never changed or deleted from here."
+            return f"It is in {store_name(row)}: used in place, never changed or deleted from here."
         if action == "repair":
             checked = known.checks.of(row.model) if row.model else None
             return "" if checked and checked.bad else "Nothing bad was found in it; V looks."
         return ""
 
 
+def _is_by_hand(row: FileRow) -> bool:
+    return row.model is None or row.model.by_hand
+
+
 def _line(row: FileRow, known: Known) -> Line:
     model = row.model
     text = f"{row.path} {model.title} {model.source} {model.licence}" if model else row.path
-    found = {"family": row.family, "in": STORES.get(row.store, row.store), "state": _states(row, known)}
+    found = {"family": row.family, "in": store_name(row), "state": _states(row, known)}
     return Line(row, text.casefold(), facets(found))
 
 
@@ -135,6 +143,11 @@ async def read_unknown(files: FilesService) -> list[FileRow]:
         return [FileRow(path.relative_to(files.folder).as_posix(), path.stat().st_size, 1) for path in unknown]
 
     return await asyncio.to_thread(measured)
+
+
+async def read_stores(files: FilesService) -> list[FileRow]:
+    """What other tools keep on this machine (X8)."""
+    return [FileRow(one.path, one.size, len(one.files), one) for one in await files.stores()]
 
 
 def by_source(rows: Iterable[FileRow]) -> Mapping[str, Sequence[FileRow]]:

@@ -24,7 +24,7 @@ from tui.screens.download_cards import source_of
 from tui.screens.download_catalog import CatalogView, base
 from tui.screens.download_checks import CheckReader
 from tui.screens.download_file_actions import FileActions
-from tui.screens.download_installed import InstalledView, by_source, read_installed, read_unknown
+from tui.screens.download_installed import InstalledView, by_source, read_installed, read_stores, read_unknown
 from tui.screens.download_jobs import JobsView, is_live
 from tui.screens.download_views import DownloadsView
 from tui.screens.model_filters import Chips, Steady
@@ -184,11 +184,12 @@ class DownloadsScreen(FileActions):
         """What is told of comes at once; what is not, and the sizes, need a look at every file."""
         files = self.yard.files
         try:
-            told = [row for row in self.known.files if row.model is None]
+            told = [row for row in self.known.files if row.model is None or row.store]
             await self._take_files([*await read_installed(files), *told], self.known.usage)
             await self.show_rows(select)
-            rows = [row for row in self.known.files if row.model is not None]
-            await self._take_files([*rows, *await read_unknown(files)], await files.usage())
+            rows = [row for row in self.known.files if row.model is not None and not row.store]
+            rows += [*await read_unknown(files), *await read_stores(files)]
+            await self._take_files(rows, await files.usage())
         except (FileProblem, OSError) as error:
             self._files_problem = error if isinstance(error, FileProblem) else _unreadable(files, error)
             await self._take_files([], None)
