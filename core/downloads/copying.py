@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from core.downloads import copying_few as few
 from core.downloads.hashes import Hashes, noticed
 from core.downloads.outgoing import OutgoingFile
 from core.errors import CommandFailed, DiskFull, FileProblem, HostSilent, ModelyardError, NotAllowed, WrongBytes
@@ -170,12 +171,38 @@ class HostCopy:
         items = await self._look()
         self._met = _clock()
         await self._check_room(items)
+        async with aclosing(self._small([item for item in items if item.file.size < few.SMALL])) as reports:
+            async for report in reports:
+                yield report
         for item in items:
+            if item.file.place in self._finished:
+                continue
             item.file.refuse_changed()
             async with aclosing(self._present(item) if item.may_be_there else self._bring(item)) as reports:
                 async for report in reports:
                     yield report
             self._finished[item.file.place] = item.file.size
+
+    async def _small(self, items: Sequence[_Item]) -> AsyncGenerator[CopyProgress, None]:
+        """What is simple about small files: those that are there and right, and those of which nothing is there."""
+        connection, folder = self._connection, self._folder
+        there = [item.file for item in items if item.may_be_there]
+        for batch in few.batches(there):
+            yield self._told("verifying", f"reading {len(batch)} small files, which are there already", 0)
+            self._take(batch, await few.same(connection, folder, batch, self._hashes))
+        new = {item.file: item for item in items if item.there.kind == "-" and item.hidden.kind == "-"}
+        for batch in few.batches(list(new)):
+            yield self._told("sending", f"sending {len(batch)} small files", 0)
+            try:
+                self._take(batch, await few.give(connection, folder, batch, self._hashes))
+            except CommandFailed as error:
+                raise self._explained(error, new[batch[0]]) from error
+            self._sent += sum(file.size for file in batch)
+
+    def _take(self, batch: Sequence[OutgoingFile], right: dict[str, str]) -> None:
+        self._met = _clock()
+        self.hashes |= right
+        self._finished |= {file.place: file.size for file in batch if file.place in right}
 
     async def _look(self) -> list[_Item]:
         files = [file for file in self._files if file.place not in self._finished]

@@ -215,7 +215,7 @@ def outgoing_file(path: Path, place: str, noted: Mapping[str, Any]) -> OutgoingF
     if not stat.S_ISREG(seen.st_mode):
         raise FileProblem(f"{shown} is no file.", remedy="Copy the files one by one, or move it away.")
     if noted and int(noted["size"]) != seen.st_size:
-        raise _not_as_installed(shown)
+        raise not_as_installed(shown)
     return OutgoingFile(
         path=path, place=place, size=seen.st_size, mtime_ns=seen.st_mtime_ns, noted=str(noted.get("sha256", ""))
     )
@@ -243,11 +243,12 @@ class Hashing:
             raise FileProblem(f"{shown} can't be read.", cause=str(error)) from error
         file.refuse_changed()
         if file.noted and found != file.noted:
-            raise _not_as_installed(shown)
+            raise not_as_installed(shown)
         return found
 
 
-def _not_as_installed(shown: str) -> FileProblem:
+def not_as_installed(shown: str) -> FileProblem:
+    """A file here is another one than its note tells."""
     return FileProblem(
         f"{shown} is not what was installed: it has changed on this machine.",
         remedy="modelyard files verify tells which files are bad; download those again.",

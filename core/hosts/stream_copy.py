@@ -7,8 +7,10 @@ a late writer of a broken line only writes what is there anyway. All that a host
 from __future__ import annotations
 
 import hashlib
+import io
 import posixpath
 import re
+import tarfile
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
@@ -23,7 +25,7 @@ from core.text import clean_line
 
 BLOCK = 1 << 20  # bytes; a copy goes on at a multiple of it
 _LARGE = 32 << 20  # bytes: starting python there takes as long as reading so much
-_LOOK_S = 120.0
+_LOOK_S, _FEW_S = 120.0, 600.0
 _HASH = re.compile(r"\b([0-9a-f]{64})\b")
 
 # Of each path on stdin: f(ile), d(irectory), l(ink to nowhere), o(ther) or - for nothing, and the size of a file.
@@ -38,18 +40,18 @@ done' sh
 """
 
 # $1 the hidden name, $2 what hidden names of other versions begin with, $3 the block to go on at, $4 the program below
-# for a large file from its beginning: read again afterwards, it would take half as long again.
+# for a large file of $5 bytes from its beginning: read again afterwards, it would take half as long again.
 _WRITE = f"""
 export LC_ALL=C
 mkdir -p -- "${{1%/*}}" || exit 1
 [ -L "$1" ] && {{ echo "$1 is a link" >&2; exit 1; }}
 for old in "$2"*.part; do [ "$old" = "$1" ] || [ ! -f "$old" ] || rm -f -- "$old"; done
 rm -f -- "$2"*.part.sum
-[ -z "$4" ] || ! command -v python3 >/dev/null || exec python3 -I -c "$4" "$1"
+[ -z "$4" ] || ! command -v python3 >/dev/null || exec python3 -I -c "$4" "$1" "$5"
 exec dd of="$1" ibs=65536 obs={BLOCK} seek="$3" conv=notrunc,fsync
 """
 
-# Writes and hashes standard input side by side; leaves size and hash beside the file.
+# Writes and hashes standard input side by side; leaves the hash of all of it beside the file.
 _RECEIVE = """
 import hashlib, os, queue, sys, threading
 digest, free, full = hashlib.sha256(), queue.Queue(), queue.Queue()
@@ -77,9 +79,9 @@ try:
 finally:
     full.put(None)
 hashing.join()
-if os.fstat(out).st_size == size:
+if os.fstat(out).st_size == size == int(sys.argv[2]):
     with open(sys.argv[1] + ".sum", "w") as file:
-        file.write("%d %s\\n" % (size, digest.hexdigest()))
+        file.write(digest.hexdigest())
 """
 
 # Tells on descriptor 3 how far it is.
@@ -112,6 +114,35 @@ export LC_ALL=C
 xargs -0 sh -c 'for p; do
   openssl dgst -sha256 <"$p" 2>/dev/null || sha256sum <"$p" 2>/dev/null || echo unreadable
 done' sh
+"""
+
+# $1 the folder; tar on stdin: files by number; then hash and place below the folder of each: n(ot what was sent),
+# t(aken) or o(k).
+_FEW = """
+export LC_ALL=C
+mkdir -p -- "$1" && cd -- "$1" || exit 1
+shift
+few=.modelyard-few-$$
+mkdir -m 700 -- "$few" || exit 1
+trap 'rm -rf -- "$few"' EXIT
+tar -x -m -o -f - -C "$few" || exit 1
+sync -- "$few"/* 2>/dev/null
+number=0
+while [ "$#" -gt 0 ]; do
+  got=$(openssl dgst -sha256 <"$few/$number" 2>/dev/null || sha256sum <"$few/$number")
+  place=./$2
+  case $got in
+    *"$1"*)
+      mkdir -p -- "${place%/*}" || exit 1
+      if [ -e "$place" ] || [ -L "$place" ]; then echo t
+      elif ln -T -- "$few/$number" "$place" 2>/dev/null || { mv -n -- "$few/$number" "$place" && [ -e "$place" ]; }
+      then echo o
+      else exit 1; fi ;;
+    *) echo n ;;
+  esac
+  number=$((number + 1))
+  shift 2
+done
 """
 
 # $1 the hidden name, $2 the program above, $3 the hash it must have, $4 the final name, $5 "replace" a file of it,
@@ -181,7 +212,7 @@ def write_argv(place: Place, *, offset: int, size: int) -> list[str]:
     Folders are made. What comes from the beginning is hashed on the way, where that is worth it.
     """
     program = _RECEIVE if offset == 0 and size >= _LARGE else ""
-    return remote.script(_WRITE, place.hidden, place.stem, str(offset // BLOCK), program)
+    return remote.script(_WRITE, place.hidden, place.stem, str(offset // BLOCK), program, str(size))
 
 
 async def hash_there(connection: Connection, path: str) -> AsyncGenerator[int | str, None]:
@@ -204,6 +235,45 @@ async def hash_many(connection: Connection, paths: Sequence[str]) -> AsyncGenera
 
 def _names(paths: Sequence[str]) -> bytes:
     return b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Small:
+    """A file that is sent with others: its place below the models folder, what is in it, and its SHA-256."""
+
+    place: str
+    content: bytes
+    sha256: str
+
+
+async def send_few(connection: Connection, folder: str, files: Sequence[Small]) -> None:
+    """Give a host small files in one session, each under its name once it was seen to be right.
+
+    Raises:
+        WrongBytes: what arrived of one is not what was sent. NotAllowed: something has taken a name meanwhile.
+        CommandFailed: they can't be written; those before have their names.
+    """
+    words = [word for file in files for word in (file.sha256, file.place)]
+    done = await connection.run(remote.script(_FEW, folder, *words), stdin=_tar(files), timeout_s=_FEW_S)
+    for file, told in zip(files, done.stdout.split(), strict=False):
+        shown = clean_line(posixpath.join(folder, file.place))
+        if told == "t":
+            raise NotAllowed(f"{connection.name}: {shown} has come meanwhile; it is left as it is.")
+        if told != "o":
+            raise WrongBytes(
+                f"{connection.name}: what arrived of {shown} is not what was sent.",
+                remedy="Copy it again; if that repeats, check the host's disk and memory: dmesg, smartctl.",
+            )
+
+
+def _tar(files: Sequence[Small]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for number, file in enumerate(files):
+            entry = tarfile.TarInfo(str(number))
+            entry.size, entry.mode = len(file.content), 0o644
+            archive.addfile(entry, io.BytesIO(file.content))
+    return packed.getvalue()
 
 
 async def seal(

@@ -172,6 +172,21 @@ async def test_a_host_reads_what_it_has_and_gets_what_is_bad(yard: Modelyard, ho
     assert hidden(host) == []
 
 
+async def test_many_small_files_go_together(yard: Modelyard, host: FleetHost) -> None:
+    """In a few sessions, each right and under its own name; those that are there are not sent again."""
+    names = [f"part {number} 'x'.json" for number in range(250)]
+    files = [
+        write(yard.files.folder / "org" / "name" / ("a" if name[5] == "1" else "b") / name, 3000) for name in names
+    ]
+    end = done((await copy(yard, str(yard.files.folder / "org"), ["gpu1"]))["gpu1"])
+    assert (end.files, end.sent) == (250, 750_000)
+    here = yard.files.folder
+    assert all(sha256(host.models_folder / one.relative_to(here)) == sha256(one) for one in files)
+    (host.models_folder / files[7].relative_to(here)).unlink()
+    assert done((await copy(yard, str(here / "org"), ["gpu1"]))["gpu1"]).sent == 3000
+    assert hidden(host) == []
+
+
 async def test_one_host_fails_and_the_other_does_not(yard: Modelyard, fleet: Fleet) -> None:
     write(yard.files.folder / "org" / "m.gguf", MB)
     write(fleet.hosts[1].models_folder / "org" / "m.gguf", MB + 1)
