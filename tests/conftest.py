@@ -11,7 +11,7 @@ import pytest
 
 from core.settings import Settings
 
-pytest_plugins = ["tests.fleet.fixtures"]
+pytest_plugins = ["tests.fleet.fixtures", "tests.spread"]
 
 _FOLDERS = {
     "HOME": "home",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.settings import Settings
 from tests.cli.program import Terminal, done, modelyard
 from tests.fleet.fleet import Fleet
 from tests.fleet.shell import run
@@ -130,7 +131,11 @@ def test_hosts_are_changed_looked_into_and_forgotten(fleet: Fleet, first_contact
     assert modelyard("hosts", "check", "gpu1").code == 1
 
 
-def test_a_host_that_is_cut_off_is_told_as_unreachable(fleet: Fleet, first_contact: tuple[str, ...]) -> None:
+def test_a_host_that_is_cut_off_is_told_as_unreachable(
+    fleet: Fleet, first_contact: tuple[str, ...], settings: Settings
+) -> None:
+    settings.config_dir.mkdir(parents=True, exist_ok=True)
+    (settings.config_dir / "config.toml").write_text("connect_timeout_s = 3\n")
     done(*first_contact[:3], "--ssh-config", str(fleet.ssh_config))
     with fleet.hosts[0].cut():
         gone = {one["name"]: one for one in done("hosts", "list", "--json").json()["hosts"]}["gpu1"]

@@ -16,6 +16,7 @@ import pytest
 from core.cli import hidden
 from core.cli.main import main
 from core.keys import kernel
+from core.keys.ring import Ring
 from core.settings import Settings
 from tests.cli.endpoint import MODEL, endpoint
 from tests.cli.program import Ended, Terminal, done, modelyard
@@ -75,6 +76,8 @@ def _plant(way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str
         monkeypatch.setenv("planted_FILE", str(path))
         return path
     if way == "keyring":
+        patient = {"probe_s": 30.0, "answer_s": 30.0}  # other tests hold the processor, too
+        monkeypatch.setattr(Ring.__init__, "__kwdefaults__", patient)
         monkeypatch.setenv("PYTHON_KEYRING_BACKEND", f"{keyrings.__name__}.FileKeyring")
         monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
         monkeypatch.setenv(keyrings.VARIABLE, str(tmp_path / "keyring.json"))

@@ -48,9 +48,9 @@ async def connect(fleet: Fleet, settings: Settings) -> AsyncIterator[Connect]:
     """Makes connections that are ended, masters included, after the test."""
     made: list[SshConnection] = []
 
-    def make(target: str = "gpu1", *, config: Path | None = None) -> SshConnection:
+    def make(target: str = "gpu1", *, config: Path | None = None, within_s: float = 10) -> SshConnection:
         record = Host(name=target, target=target, ssh_config=str(config or fleet.ssh_config))
-        made.append(SshConnection(record, settings))
+        made.append(SshConnection(record, replace(settings, connect_timeout_s=within_s)))
         return made[-1]
 
     yield make
@@ -130,12 +130,12 @@ async def test_a_silent_host(host: FleetHost, connect: Connect) -> None:
 
 
 async def test_ten_callers_wait_for_a_silent_host_only_once(host: FleetHost, connect: Connect) -> None:
-    connection = connect()
+    connection = connect(within_s=3)
     host.cut()
     started = asyncio.get_running_loop().time()
     found = await asyncio.gather(*(connection.run(["true"]) for _ in range(10)), return_exceptions=True)
     assert {type(error) for error in found} == {HostSilent}
-    assert asyncio.get_running_loop().time() - started < 12
+    assert asyncio.get_running_loop().time() - started < 6
 
 
 async def test_no_ssh_server(host: FleetHost, connect: Connect) -> None:
@@ -278,11 +278,11 @@ async def test_the_first_contact_behind_a_jump_host(fleet: Fleet, connect: Conne
 
 async def test_a_jump_host_that_is_cut_off(fleet: Fleet, connect: Connect) -> None:
     assert fleet.inner
-    connection = connect("inner")
+    connection = connect("inner", within_s=3)
     fleet.bastion.cut()
     started = asyncio.get_running_loop().time()
     await refused(connection.connect(), HostSilent)
-    assert asyncio.get_running_loop().time() - started < 21
+    assert asyncio.get_running_loop().time() - started < 7
 
 
 async def test_options_of_the_users_configuration_do_not_get_in_the_way(

@@ -19,8 +19,8 @@ class KeyPlace:
     def __init__(self, settings: Settings, registry: Registry, bus: EventBus) -> None:
         self.settings, self.registry, self.bus = settings, registry, bus
 
-    def store(self, *, keys: str = "auto", probe_s: float = 4.0, answer_s: float = 15.0) -> KeyStore:
-        """Another program of the same user."""
+    def store(self, *, keys: str = "auto", probe_s: float = 30.0, answer_s: float = 30.0) -> KeyStore:
+        """Another program of the same user, patient: other tests hold the processor, too."""
         ring = Ring(self.settings.data_dir / "keys.lock", probe_s=probe_s, answer_s=answer_s)
         vault = VaultKeys(Vault(self.settings.data_dir / "vault", cost=16))
         return KeyStore(replace(self.settings, keys=keys), self.registry, self.bus, ring=ring, vault=vault)

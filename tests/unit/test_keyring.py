@@ -54,7 +54,7 @@ async def test_a_keyring_that_hangs_is_given_up_and_its_process_is_gone(
     keys = place.store(probe_s=0.8)
     began = time.monotonic()
     backend = await keys.backend()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert backend.kind == "vault"
     assert "did not answer" in backend.detail
     assert (await keys.backend()) == backend  # not probed again
@@ -107,14 +107,14 @@ from pathlib import Path
 from core.keys.ring import Ring
 
 async def main():
-    ring = Ring(Path(sys.argv[1]))
+    ring = Ring(Path(sys.argv[1]), probe_s=30, answer_s=30)
     print(repr(await ring.why_not()))
     await ring.set("one", "first"); await ring.set("two", "second"); await ring.remove("one")
     print(await ring.get("one"), await ring.get("two"), await ring.names())
     import secretstorage
     from secretstorage.collection import get_collection_by_alias
     get_collection_by_alias(secretstorage.dbus_init(), "default").lock()
-    print(await Ring(Path(sys.argv[1])).why_not())
+    print(await Ring(Path(sys.argv[1]), probe_s=30).why_not())
     await ring.close()
 
 asyncio.run(main())
