@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,17 +21,33 @@ if TYPE_CHECKING:
 @click.argument("path")
 @click.option("--host", "host_name", default=LOCAL_HOST, help="Where it lies; by default this machine.")
 async def inspect(yard: Modelyard, *, out: Output, path: str, host_name: str) -> None:
-    """Tell what a model file or folder is, from its headers: format, architecture, sizes, damage."""
-    from core.cli.model_options import absolute
+    """Tell what a model file or folder is, from its headers: format, architecture, sizes, damage.
+
+    PATH may be an installed model as well, or what another tool calls it. Pickles are scanned, and never loaded.
+    """
     from core.files.inspect import inspect_model
 
     host = await yard.registry.get_host(host_name)
-    where = absolute(path, host.name)
-    info = await inspect_model(yard.hosts.connection(host), where, here=host.name == LOCAL_HOST)
+    where = await _place(yard, path, host.name, host.models_dir)
+    info = await inspect_model(yard.hosts.connection(host), where, here=host.name == LOCAL_HOST, scan=True)
     if out.json:
         out.document({"host": host.name, **asdict(info)})
     else:
         out.record(_shown(info))
+
+
+async def _place(yard: Modelyard, ref: str, host_name: str, models_dir: str) -> str:
+    """A path, or where the model of this name lies."""
+    from core.cli.installed import known_models
+    from core.cli.model_options import absolute
+    from core.files.service import find
+
+    path = absolute(ref, host_name)
+    if ref.startswith(("/", ".", "~")):
+        return path
+    folder = Path(models_dir or "/")
+    known = find(await known_models(yard, host_name), ref, folder)
+    return str(folder / known.path) if known else path
 
 
 def _shown(info: ModelInfo) -> dict[str, object]:
@@ -44,6 +61,7 @@ def _shown(info: ModelInfo) -> dict[str, object]:
         "weights_bytes": size(info.weights_bytes),
         "parameters": f"{info.parameters:,}" if info.parameters else "",
         "split": _parts(info),
+        "sliding_layers": info.sliding_layers or "",
         "has_tokenizer": "yes" if info.has_tokenizer else "no",
         "has_chat_template": "yes" if info.has_chat_template else "no",
         **info.extra,

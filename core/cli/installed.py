@@ -86,6 +86,7 @@ def _holds(model: InstalledModel, words: list[str]) -> bool:
 async def usage(yard: Modelyard, *, out: Output) -> None:
     """Show what models take on the disk: by model, by family, in total, and what is free."""
     from core.cli.output import size
+    from core.files.stores import LABELS
 
     told = await yard.files.usage()
     if out.json:
@@ -94,6 +95,8 @@ async def usage(yard: Modelyard, *, out: Output) -> None:
     out.table(("MODEL", "SIZE"), [(path, size(amount)) for path, amount in told.models.items()])
     out.table(("FAMILY", "SIZE"), [(path, size(amount)) for path, amount in told.families.items()])
     out.line(f"{told.folder}: {size(told.total)} taken, {size(told.free)} free")
+    for store, amount in told.stores.items():
+        out.line(f"{LABELS[store]}: {size(amount)}")
 
 
 @command("adopt")

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from core.errors import NotFound
 from core.exchange.portable import incoming
+from core.files.stores import is_digest, ollama_name
 from core.registry.import_values import Incoming
 from core.registry.values import Provider
 
-_REGISTRY, _LIBRARY = "registry.ollama.ai", "library"
 _LARGEST = 1 << 20  # bytes of a manifest, or of a blob of settings
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MODEL, _PARAMS, _PROJECTOR = (f"application/vnd.ollama.image.{kind}" for kind in ("model", "params", "projector"))
 
 
@@ -41,16 +39,7 @@ def read_ollama(folder: Path) -> Iterator[Incoming]:
     for path in sorted(manifests.rglob("*")):
         parts = path.relative_to(manifests).parts
         if len(parts) >= 4 and path.is_file() and not path.name.startswith("."):
-            yield _model(folder, path, _name(parts))
-
-
-def _name(parts: tuple[str, ...]) -> str:
-    """As Ollama says it: `llama3:8b`, `someone/model:tag`, `hf.co/org/model:tag`."""
-    host, *middle, tag = parts
-    shown = middle if host == _REGISTRY else [host, *middle]
-    if shown[0] == _LIBRARY:
-        shown = shown[1:]
-    return f"{'/'.join(shown)}:{tag}"
+            yield _model(folder, path, ollama_name(parts))
 
 
 def _model(folder: Path, path: Path, name: str) -> Incoming:
@@ -100,12 +89,7 @@ def _sampling(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _blob(folder: Path, layers: list[Mapping[str, Any]], kind: str) -> Path | None:
     digests = (layer.get("digest") for layer in layers if layer.get("mediaType") == kind)
-    return next((_path(folder, digest) for digest in digests if _is_digest(digest)), None)
-
-
-def _is_digest(digest: object) -> bool:
-    """Never a path out of the store."""
-    return isinstance(digest, str) and _DIGEST.fullmatch(digest) is not None
+    return next((_path(folder, digest) for digest in digests if is_digest(digest)), None)
 
 
 def _path(folder: Path, digest: object) -> Path:
@@ -115,7 +99,7 @@ def _path(folder: Path, digest: object) -> Path:
 def _settings(folder: Path, layers: list[Any]) -> Mapping[str, Any]:
     """The first of these blobs, which are small JSON documents."""
     for layer in layers:
-        if isinstance(layer, Mapping) and _is_digest(layer.get("digest")):
+        if isinstance(layer, Mapping) and is_digest(layer.get("digest")):
             return _document(_path(folder, layer["digest"]))
     return {}
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from core.errors import FileProblem, NotFound
-from core.files import diffusers, folder, hf_folder, pickles
+from core.files import diffusers, folder, hf_folder, pickle_fetch, pickles
 from core.files.gguf import MAGIC, GgufHeader, parse_gguf
 from core.files.gguf_info import describe_gguf, split_of
 from core.files.headers import read_header
@@ -26,10 +26,11 @@ R = TypeVar("R")
 _CODE_SHOWN = 5
 
 
-async def inspect_model(source: ByteSource, path: str, *, here: bool = False) -> ModelInfo:
+async def inspect_model(source: ByteSource, path: str, *, here: bool = False, scan: bool = False) -> ModelInfo:
     """What lies at `path` on a host: a .gguf file, or a folder with one model.
 
-    On this machine (`here`) pickles are scanned as well, which reads more of them than their headers.
+    `scan` has pickles scanned as well, which reads more of them than their headers: on this machine (`here`, which
+    asks for it by itself) as they are, on a host the parts that hold pickles.
 
     Raises:
         NotFound: nothing is there. FileProblem: no model, several, or a damaged header. HostUnreachable and
@@ -43,7 +44,9 @@ async def inspect_model(source: ByteSource, path: str, *, here: bool = False) ->
             remedy="Correct the path, or copy or download the model to it.",
         )
     info = await (_folder(source, path) if entry.is_dir else _file(source, path, entry.size))
-    return await _scanned(info, path if entry.is_dir else str(PurePosixPath(path).parent)) if here else info
+    if not here and not scan:
+        return info
+    return await _scanned(info, path if entry.is_dir else str(PurePosixPath(path).parent), None if here else source)
 
 
 async def _file(source: ByteSource, path: str, size: int) -> ModelInfo:
@@ -70,12 +73,16 @@ def _pickle(path: str, files: tuple[tuple[str, int], ...], size: int) -> ModelIn
     return ModelInfo(path=path, format="pickle", weights_bytes=size, files=files, warnings=(pickles.UNSAFE,))
 
 
-async def _scanned(info: ModelInfo, base: str) -> ModelInfo:
-    """With what a scanner sees of the pickles among its files."""
-    names = [name for name, _ in info.files if kind_of(name) is Kind.PICKLE]
-    if not names:
+async def _scanned(info: ModelInfo, base: str, source: ByteSource | None) -> ModelInfo:
+    """With what a scanner sees of the pickles among its files; without a source, they are files of this machine."""
+    files = {name: size for name, size in info.files if kind_of(name) is Kind.PICKLE}
+    if not files:
         return info
-    scans = await asyncio.to_thread(pickles.scan, [Path(base, name) for name in names])
+    names = list(files)
+    if source is None:
+        scans = await asyncio.to_thread(pickles.scan, [Path(base, name) for name in names])
+    else:
+        scans = await pickle_fetch.scan(source, [(f"{base}/{name}", size) for name, size in files.items()])
     worst = pickles.worst(scans)
     return replace(
         info,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from core.files import installed, pickles
+from core.files import installed, pickle_fetch, pickles
+from core.files.inspect import inspect_model
 from core.files.installed import InstalledModel
 from core.files.pickles import Level, PickleScan, scan
+from tests.unit.model_files import FolderSource
 from tests.unit.pickles import importing, legacy, running, tensors, zipped
 
 
@@ -86,3 +90,23 @@ def test_what_is_installed_is_marked(tmp_path: Path) -> None:
 def test_a_mark_of_somebody_else_is_no_mark(odd: object) -> None:
     found = PickleScan.from_dict(odd)
     assert found is None or found.found == ()
+
+
+async def test_of_a_large_file_on_a_host_only_its_pickles_are_read(tmp_path: Path) -> None:
+    """D5, L9: an archive's directory and its pickles; of older formats the beginning."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a/data/0", bytes(9 << 20))
+        archive.writestr("a/data.pkl", running(tmp_path / "victim"))
+        archive.writestr("a/data/1", bytes(9 << 20))
+    contents = {"new.pt": out.getvalue(), "old.pth": legacy(tensors()) + bytes(9 << 20), "small.bin": zipped(tensors())}
+    contents["cut.pt"] = contents["new.pt"][: 10 << 20]
+    paths = _files(tmp_path, contents)
+    source = FolderSource()
+    scans = await pickle_fetch.scan(source, [(str(path), path.stat().st_size) for path in paths])
+    levels = [one.level for one in scans]
+    assert levels == [Level.DANGEROUS, Level.KNOWN, Level.KNOWN, Level.UNREAD]
+    assert source.bytes < 20 << 20
+    info = await inspect_model(source, str(paths[0]), scan=True)
+    assert "posix.system" in info.warnings[1]
+    assert not (tmp_path / "victim").exists()

@@ -213,7 +213,7 @@ class HostFilesDialog(Dialog[str | None]):
     async def _info(self, place: Place) -> ModelInfo:
         from core.files.inspect import inspect_model
 
-        return await inspect_model(self._connection, place.path, here=self._host.name == LOCAL_HOST)
+        return await inspect_model(self._connection, place.path, here=self._host.name == LOCAL_HOST, scan=True)
 
     def action_model(self) -> None:
         """A record of it, used where it lies."""
