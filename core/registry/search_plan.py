@@ -39,6 +39,7 @@ SORT_COLUMNS = {
     ModelSort.CONTEXT: "context",
     ModelSort.REGION: "region",
     ModelSort.UPDATED: "updated",
+    ModelSort.OWNER: "is_global",
 }
 _PIECES = "model_search_pieces p CROSS JOIN model_search s ON s.n = p.rowid"
 _SERVED = "json_each(?) j CROSS JOIN model_search s ON s.id = j.value"

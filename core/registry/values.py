@@ -81,6 +81,7 @@ class ModelSort(StrEnum):
     REGION = "region"
     STATUS = "status"
     UPDATED = "updated"
+    OWNER = "owner"  # one's own first
 
 
 @dataclass(frozen=True, kw_only=True)

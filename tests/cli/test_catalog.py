@@ -68,8 +68,9 @@ def test_global_models_are_listed_and_read_only(builtin: None) -> None:
     assert refused.code == 3
     assert "global" in refused.err + refused.out
     done("models", "add", "hosted", "--provider", "openai", "--model-id", "gpt")
-    states = {line.split()[0]: line.split()[-2] for line in done("models", "list").out.splitlines()[1:-1]}
-    assert (states["hosted"], states["BGE"]) == ("hosted", "-")
+    rows = done("models", "list", "--sort", "owner").out.splitlines()[1:-1]  # one's own first
+    states = {row.split()[0]: row.split()[-2] for row in rows}
+    assert (rows[0].split()[0], states["hosted"], states["BGE"]) == ("hosted", "hosted", "-")
     assert "openai serves it itself" in modelyard("deploy", "hosted", "--host", "local", "--yes", "--json").err
     assert done("models", "show", GLOBAL, "--json").json() == shown
 

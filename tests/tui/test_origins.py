@@ -93,8 +93,10 @@ async def test_a_global_model_is_asked_with_a_key_of_ones_own(site: Path, monkey
     """P7, P8: one key chooses it, undo takes it back, and nothing else of the record can be changed."""
     monkeypatch.setenv("OPENAI_API_KEY", "global-one")
     async with opened((80, 24)) as (pilot, yard):
-        await yard.registry.add_model({"name": "m", "provider": "vllm", "model_id": "o/m", "api_key_ref": "work"})
-        await until(pilot, lambda: rows(pilot) == ["m", "One", "Two"])
+        await yard.registry.add_model({"name": "zz", "provider": "vllm", "model_id": "o/m", "api_key_ref": "work"})
+        await until(pilot, lambda: rows(pilot) == ["One", "Two", "zz"])
+        await press(pilot, "o", "o", "enter")
+        await until(pilot, lambda: rows(pilot) == ["zz", "One", "Two"], "one's own first")
         await select(pilot, "One")
         await press(pilot, "y")
         await until(pilot, lambda: "The key of One" in screen_text(pilot))

@@ -149,6 +149,7 @@ def _key(model: Model, servers: list[ServerStatus], sort: ModelSort) -> Any:
         ModelSort.REGION: model.region,
         ModelSort.STATUS: _rank(servers),
         ModelSort.UPDATED: model.updated_at,
+        ModelSort.OWNER: model.is_global,
     }
     return keys[sort]
 

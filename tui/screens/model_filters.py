@@ -29,6 +29,7 @@ SORT_WORDS = {
     ModelSort.REGION: "region",
     ModelSort.STATUS: "state of the server",
     ModelSort.UPDATED: "last change",
+    ModelSort.OWNER: "owner, your own first",
 }
 NO_FILTERS: Mapping[str, Any] = {
     "provider": None,

@@ -95,7 +95,7 @@ class ModelList(PagedList[ModelRow]):
     def ask(self, query: ModelQuery) -> None:
         """From now on this is what is listed; `show` or `reload` brings the rows."""
         self.query_now = query
-        self.sorted_by = (_TITLES[query.sort], query.descending)
+        self.sorted_by = (_TITLES.get(query.sort, ""), query.descending)  # the owner has no column
         self.redraw()
 
     async def reload(self, *, select: str | None = None) -> None:
