@@ -10,7 +10,6 @@ import hashlib
 import io
 import posixpath
 import re
-import tarfile
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
@@ -267,6 +266,8 @@ async def send_few(connection: Connection, folder: str, files: Sequence[Small]) 
 
 
 def _tar(files: Sequence[Small]) -> bytes:
+    import tarfile
+
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for number, file in enumerate(files):

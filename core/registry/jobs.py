@@ -21,7 +21,7 @@ class JobKind(StrEnum):
     """What a job does; its `spec` is that room's own."""
 
     DOWNLOAD = "download"  # spec {"listing", "how", "token"}
-    COPY = "copy"  # from this machine to `host`; spec {"ref", "place", "files", "register"}
+    COPY = "copy"  # from this machine to `host`; spec {"root", "place", "files", "entries", "register" …}
     VERIFY = "verify"  # of installed models on `host`; spec {"models", "files"}, result {"bad"}
     DIRECT = "direct"  # `host` downloads by itself; spec as of a download
 

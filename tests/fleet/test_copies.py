@@ -15,9 +15,10 @@ import pytest
 from core.app import Modelyard
 from core.downloads.copies import CopyEvent
 from core.downloads.copying import CopyDone, CopyFailed, CopyProgress
-from core.errors import FileProblem, InvalidInput, NotAllowed, NotFound
+from core.errors import FileProblem, InvalidInput, LoginRefused, NotAllowed, NotFound
 from core.files import installed
 from core.files.installed import InstalledModel
+from core.hosts.ssh import SshConnection
 from core.registry.jobs import Job
 from core.settings import Settings
 from tests.downloads.inline import working
@@ -266,6 +267,28 @@ async def test_a_copy_is_cancelled_and_tried_again(yard: Modelyard, host: FleetH
     await yard.downloads.resume(job.id)
     ended = await state_of(yard, job.id, "failed")
     assert (ended.error_code, "changed while it was copied" in ended.error) == ("WrongBytes", True)
+
+
+async def test_a_worker_can_not_ask(yard: Modelyard, host: FleetHost) -> None:
+    """Without a connection of a program with a terminal, a refused login says how to make one."""
+    source = write(yard.files.folder / "org" / "big.gguf", 100 * MB)
+    [job] = await yard.copies.start(str(source), ["gpu1"])
+    assert isinstance(job, Job)
+    await yard.downloads.pause(job.id)
+    await state_of(yard, job.id, "paused")
+    with host.refuse_key():
+        connection = yard.hosts.connection(await yard.registry.get_host("gpu1"))
+        assert isinstance(connection, SshConnection)
+        await connection.end()
+        with pytest.raises(LoginRefused):
+            await yard.downloads.resume(job.id)
+        connection.forget_refusal()
+        await yard.registry.edit_job(job.id, {"wanted": "run"})
+        ended = await state_of(yard, job.id, "failed")
+    assert (ended.error_code, "modelyard hosts check gpu1" in ended.remedy) == ("LoginRefused", True)
+    connection.forget_refusal()
+    await yard.downloads.resume(job.id)
+    await state_of(yard, job.id, "done")
 
 
 async def test_a_disk_without_room_is_told_before_anything_is_sent(yard: Modelyard, host: FleetHost) -> None:

@@ -85,7 +85,9 @@ def told(host: FleetHost) -> dict[str, dict[str, object]]:
     return {model["path"]: model for model in models}
 
 
-async def test_a_gated_repository_by_the_host_itself(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
+async def test_a_gated_repository_by_the_host_itself(
+    yard: Modelyard, hub: Hub, host: FleetHost, short_folder: Path
+) -> None:
     """The token is in no argv, environment or file there, and follows no redirect; what is left is what was asked."""
     hub.tokens.add(TOKEN)
     repo = hub.add("org/name", {"model.safetensors": CONTENT, **SMALL}, gated="auto", readers={TOKEN})
@@ -96,6 +98,8 @@ async def test_a_gated_repository_by_the_host_itself(yard: Modelyard, hub: Hub, 
     assert "modelyard-fetch" in seen
     assert TOKEN not in seen
     assert host.exec(["sh", "-c", f"grep -rl {TOKEN} {host.models_dir} || echo none"]).strip() == "none"
+    for path in short_folder.rglob("*"):
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
     ended = await state_of(yard, job.id, "done", "failed")
     assert (ended.state, ended.error, ended.bytes_done) == ("done", "", len(CONTENT) + 5)
     there = host.models_folder / "org" / "name"
