@@ -61,6 +61,10 @@ class FetchWork:
         """Stop soon."""
         self._fetch.cancel()
 
+    def tidy(self) -> None:
+        """See `Work.tidy`."""
+        self._fetch.tidy()
+
     async def run(self) -> dict[str, Any]:
         """See `Work.run`."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._all)
@@ -68,6 +72,7 @@ class FetchWork:
     def _all(self) -> dict[str, Any]:
         files = self._fetch.run()
         if self._aside is not None:
+            self.tidy()
             self._replace(self._aside, [file.path for file in files])
         else:
             installed.record(self._models, installed.entry(self._models, self._folder, self._listing, files))

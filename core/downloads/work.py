@@ -26,6 +26,9 @@ class Work(Protocol):
     def cancel(self) -> None:
         """Stop soon; what has come is kept, and `run` raises `Cancelled`."""
 
+    def tidy(self) -> None:
+        """Leave nothing beside the files of a job that ended well, once they are written down elsewhere; blocks."""
+
     async def run(self) -> dict[str, Any]:
         """The columns of a job that is done.
 
@@ -46,6 +49,9 @@ class AsyncWork:
         self._stopped = True
         if self._task is not None:
             self._task.cancel()
+
+    def tidy(self) -> None:
+        """Nothing is left beside."""
 
     async def run(self) -> dict[str, Any]:
         """See `Work.run`."""

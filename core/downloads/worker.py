@@ -124,6 +124,8 @@ class Worker:
         ended: dict[str, Any]
         try:
             result = await work.run()
+            await self._registry.edit_job(job.id, work.told(files=True))
+            await asyncio.to_thread(work.tidy)
             ended = {"state": "done", **result, "finished_at": now()}
             self._tokens.forget(job.id)
         except Cancelled:
@@ -172,6 +174,9 @@ class _Broken:
 
     def cancel(self) -> None:
         """It ends at once anyway."""
+
+    def tidy(self) -> None:
+        """There is nothing."""
 
     async def run(self) -> dict[str, Any]:
         raise self._error
