@@ -109,7 +109,7 @@ class Http:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._pools: dict[str, PoolManager | ProxyManager] = {}
+        self._pools: dict[tuple[str, bool], PoolManager | ProxyManager] = {}
         self._chosen: dict[tuple[str, str], PoolManager | ProxyManager] = {}
         self._choosing = threading.Lock()
 
@@ -166,17 +166,19 @@ class Http:
         with self._choosing:
             if key not in self._chosen:
                 proxy = "" if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme, "")
-                self._pools[proxy] = self._pools.get(proxy) or self._made(proxy)
-                self._chosen[key] = self._pools[proxy]
+                kind = (proxy, parts.scheme == "https")
+                if kind not in self._pools:
+                    self._pools[kind] = self._made(*kind)
+                self._chosen[key] = self._pools[kind]
             return self._chosen[key]
 
-    def _made(self, proxy: str) -> PoolManager | ProxyManager:
+    def _made(self, proxy: str, secure: bool) -> PoolManager | ProxyManager:
         import ssl
 
         from urllib3 import PoolManager, ProxyManager, Timeout
 
         timeout = Timeout(connect=self._limits.connect_s, read=self._limits.silence_s)
-        context = ssl.create_default_context()  # SSL_CERT_FILE and SSL_CERT_DIR apply
+        context = ssl.create_default_context() if secure or proxy else None  # SSL_CERT_FILE and SSL_CERT_DIR apply
         if proxy:
             return ProxyManager(proxy, maxsize=32, timeout=timeout, ssl_context=context)
         return PoolManager(maxsize=32, timeout=timeout, ssl_context=context)

@@ -23,6 +23,7 @@ class OneGo:
         self._sink = sink
         self._parts = parts
         self._version = version
+        self._furthest = 0
         self._git = git and version.size >= 0
 
     def run(self, reply: Reply) -> tuple[str, str]:
@@ -61,8 +62,10 @@ class OneGo:
             if self._git:
                 git_sha1.update(buffer[:count])
             self._sink.write(buffer[:count], part.at)
-            self._requests.moved()
             self._parts.advance(part, count)
+            if part.at > self._furthest:
+                self._furthest = part.at
+                self._requests.moved()
         if part.at < size:
             raise TryAgain("the server closed the line early")
         return sha256.hexdigest(), git_sha1.hexdigest() if self._git else ""

@@ -35,7 +35,8 @@ class Served:
     ranges: bool = True
     length: bool = True
     redirect: str = ""
-    slow_s: float = 0.0  # after each 64 KiB
+    slow_s: float = 0.0  # after each `piece`
+    piece: int = 1 << 16  # bytes sent at once
     fault: Callable[[int, int], Fault | None] = lambda number, start: None
 
 
@@ -150,8 +151,8 @@ class FileServer:
         if fault.cut_after is not None and fault.cut_after < len(content):
             content = content[: fault.cut_after]
             handler.close_connection = True
-        for at in range(0, len(content), 1 << 16):
-            piece = bytes(content[at : at + (1 << 16)])
+        for at in range(0, len(content), served.piece):
+            piece = bytes(content[at : at + served.piece])
             try:
                 handler.wfile.write(piece)
             except OSError:

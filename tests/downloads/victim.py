@@ -1,0 +1,59 @@
+"""A program to be killed: forks for each line of its input, and the child downloads as the worker does.
+
+It has all imported already, so that a hundred deaths take seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+
+import urllib3.util  # noqa: F401 - before the fork
+
+from core.downloads import partial, run, side_by_side, transfer
+from core.downloads.sources.base import Listing
+from core.downloads.values import Limits
+from core.errors import ModelyardError
+
+PART, SMALL, _PIECE = 100_000, 60_000, 16_384
+
+
+def main() -> None:
+    """Each line is {"listing", "folder", "most"}; the child's pid, then how it ended, are the answers."""
+    partial.SMALL = transfer.SMALL = run.SMALL = SMALL
+    transfer._LEAST_PART = PART
+    transfer.PIECE = side_by_side.PIECE = _PIECE
+    side_by_side._NOTE_STEP, side_by_side._LEAST_PIECE, side_by_side._GROW_S = _PIECE, _PIECE, 0.0
+    run._SPARE = 0
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            _child(**json.loads(line))
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+def _child(*, listing: dict[str, object], folder: str, most: int = 0) -> None:
+    """Exit with 0 when all is there, with 9 and a file `error` when it failed; `most` bytes may a file have."""
+    if most:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    place = Path(folder)
+    download = run.DownloadRun(Listing.from_dict(listing), place, known={}, limits=Limits(first_wait_s=0.01))
+    try:
+        download.run()
+        (place / "recorded").touch()
+        download.tidy()
+    except ModelyardError as error:
+        (place / "error").write_text(json.dumps(error.as_dict()))
+        os._exit(9)
+    except BaseException as error:  # noqa: BLE001 - told to the test
+        (place / "error").write_text(repr(error))
+        os._exit(10)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
