@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from core.files import installed
 from core.files.gguf_info import split_of
 from core.files.installed import InstalledModel
 from core.files.paths import stays_inside
+from core.files.stores import OLLAMA
 from core.files.verify import Verification
 from core.registry.values import LOCAL_HOST
 from core.text import clean_line
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from core.registry.store import Registry
 
 _NAME_LIMIT = 255  # bytes
+_UNUSUAL = re.compile(r"[^\w./-]")  # in a name of another tool's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +140,22 @@ class _Places:
         return self._outgoing(path, found, model)
 
     def of_installed(self, found: InstalledModel, model: Model | None) -> Outgoing:
+        if found.store:
+            return self._of_store(found, model)
         named = [self.models / str(file["path"]) for file in found.files]
         return self._outgoing(self.models / found.path, named, model)
+
+    def _of_store(self, found: InstalledModel, model: Model | None) -> Outgoing:
+        """What another tool keeps goes under the model's own name, not under its hashes."""
+        name = _UNUSUAL.sub("-", found.source.partition(":")[2]).strip("/.-")
+        places = replace(self, folder=self.folder or name, known=[*self.known, found])
+        path = Path(found.path)
+        named = [path] if found.store == OLLAMA else [Path(str(file["path"])) for file in found.files]
+        outgoing = replace(places._outgoing(path, named, model), title=model.name if model else found.title)
+        if found.store != OLLAMA:
+            return outgoing
+        place = f"{places.folder}/{name.rpartition('/')[2]}.gguf"
+        return replace(outgoing, place=place, files=(replace(outgoing.files[0], place=place),))
 
     def _outgoing(self, path: Path, found: list[Path], model: Model | None) -> Outgoing:
         noted = {self.models / str(file["path"]): file for one in self.known for file in one.files}
