@@ -68,6 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=1024, help="of the large file, and of the 8 large ones")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=("one file", "repository"))
     parser.add_argument("--folder", default="/var/tmp", help="on the disk that is meant")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="modelyard-bench-", dir=chosen.folder) as name:
@@ -76,10 +77,10 @@ def main() -> None:
             (folder / below).mkdir()
         files = _make(folder / "root", chosen.megabytes)
         with serving(folder / "root", folder / "server") as base:
-            show({"server": NAME, **_measured(folder, base, files, chosen.rounds)})
+            show({"server": NAME, **_measured(folder, base, files, chosen.rounds, chosen.only)})
 
 
-def _measured(folder: Path, base: str, files: Mapping[str, int], rounds: int) -> dict[str, object]:
+def _measured(folder: Path, base: str, files: Mapping[str, int], rounds: int, only: str | None) -> dict[str, object]:
     def work(names: list[str]) -> _Work:
         root = folder / "root" / _REPO / "resolve" / COMMIT
         hashed = tuple((name, hashlib.sha256((root / name).read_bytes()).hexdigest()) for name in names)
@@ -90,9 +91,11 @@ def _measured(folder: Path, base: str, files: Mapping[str, int], rounds: int) ->
     one, all_of_them = work(["model.gguf"]), work([name for name in files if name != "model.gguf"])
     environment = {**os.environ, "HF_ENDPOINT": base, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_XET": "1"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    meant = {"one file": (one, _for_one(one)), "repository": (all_of_them, _for_repository(all_of_them))}
     return {
-        "one file": _compared(one, _for_one(one), environment, rounds),
-        "repository": _compared(all_of_them, _for_repository(all_of_them), environment, rounds),
+        name: _compared(work_of_it, commands, environment, rounds)
+        for name, (work_of_it, commands) in meant.items()
+        if only in {None, name}
     }
 
 
@@ -116,7 +119,7 @@ def _for_repository(work: _Work) -> dict[str, list[str]]:
     curl = work.listed("curl", lambda name, _: f'url="{work.base}/{name}"\noutput="{work.out}/{name}"')
     aria = work.listed("aria", lambda name, sha256: f"{work.base}/{name}\n  out={name}\n  checksum=sha-256={sha256}")
     sums = work.listed("sums", lambda name, sha256: f"{sha256}  {work.out}/{name}")
-    quiet = ["curl", "-sS", "--create-dirs", "-K", str(curl)]
+    quiet = ["curl", "-sS", "--no-progress-meter", "--create-dirs", "-K", str(curl)]
     return {
         "curl": quiet,
         "curl, parallel": [*quiet, "-Z", "--parallel-max", "8"],

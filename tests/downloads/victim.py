@@ -23,9 +23,11 @@ PART, SMALL, _PIECE = 100_000, 60_000, 16_384
 
 def main() -> None:
     """Each line is {"listing", "folder", "most"}; the child's pid, then how it ended, are the answers."""
-    partial.SMALL = transfer.SMALL = run.SMALL = SMALL
+    for module in (partial, transfer, run):
+        vars(module)["SMALL"] = SMALL
+    for module in (transfer, side_by_side):
+        vars(module)["PIECE"] = _PIECE
     transfer._LEAST_PART = PART
-    transfer.PIECE = side_by_side.PIECE = _PIECE
     side_by_side._NOTE_STEP, side_by_side._LEAST_PIECE, side_by_side._GROW_S = _PIECE, _PIECE, 0.0
     run._SPARE = 0
     for line in sys.stdin:
