@@ -18,6 +18,7 @@ from core.errors import InvalidInput, ModelyardError
 from core.files.kinds import Kind, kind_of
 from core.findings import Finding, Severity
 from core.registry.values import LOCAL_HOST
+from core.text import clean_line
 from tui.keys import bindings
 from tui.modals.dialog import Dialog, button
 from tui.show import findings, line, pairs, plural, problem, size
@@ -269,6 +270,9 @@ def _findings(found: Listing, free: int) -> list[Finding]:
     if count := sum(kind_of(file.path) is Kind.PICKLE for file in found.files):
         reason = f"{plural(count, 'file')} can run code when loaded (pickle): scanned and marked once here."
         told.append(Finding(severity=Severity.WARNING, check="pickle", reason=reason))
+    for severity, name in ((Severity.WARNING, "warnings"), (Severity.INFO, "notes")):
+        reasons = (clean_line(str(reason)) for reason in found.metadata.get(name, ()))
+        told += [Finding(severity=severity, check=name, reason=reason) for reason in reasons]
     return told
 
 
