@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from core.chat.turns import messages_of
-from core.errors import ModelyardError, NotAllowed
+from core.errors import HostUnreachable, ModelyardError, NotAllowed
 from core.providers.errors import ProviderError
 from core.providers.places import Place, Places
 from core.providers.values import ChatPiece, ChatRequest, Finish, Part, ToolCall, ToolSpec, Usage
@@ -68,8 +68,8 @@ class ChatService:
     ) -> AsyncGenerator[ChatPart, None]:
         """Stream an answer; closing the iterator cancels it at the endpoint too.
 
-        Every answer is a call in the analytics; one that the user stopped is a good one, with what was written till
-        then, since the model did nothing wrong. `recorded` gets it, also when nobody reads on.
+        Every question that was sent is a call in the analytics; one that the user stopped is a good one, with what was
+        written till then, since the model did nothing wrong. `recorded` gets it, also when nobody reads on.
 
         Raises:
             NotAllowed: nothing serves the model now, or it can't do what is asked. HostUnreachable: its host can't be
@@ -90,13 +90,14 @@ class ChatService:
                             yield part
         except ModelyardError as error:
             figures.error = error.fault.value if isinstance(error, ProviderError) else error.code
+            figures.unreachable = isinstance(error, HostUnreachable)
             raise
         finally:
             figures.stop()
-            call = await asyncio.shield(self._record(model, figures, conversation_id))
-            if recorded is not None:
+            call = await asyncio.shield(self._record(model, figures, conversation_id)) if figures.counts else None
+            if call is not None and recorded is not None:
                 recorded(call)
-        yield figures.done(call.id)
+        yield figures.done(call.id if call else None)
 
     async def _record(self, model: Model, figures: _Figures, conversation_id: str) -> Call:
         from core.registry.records import Call
@@ -166,7 +167,13 @@ class _Figures:
     seconds: float = 0.0
     finish: str = ""
     error: str = ""
+    unreachable: bool = False
     usage: Usage = field(default_factory=Usage)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it was the model's turn; without a key, say, nobody was asked."""
+        return self.place is not None or self.unreachable
 
     def sent_to(self, place: Place) -> None:
         """Now the clock runs."""

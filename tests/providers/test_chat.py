@@ -15,7 +15,7 @@ import pytest
 from core.chat import AskOptions, ChatDone, ChatPiece, Talk, ToolCall
 from core.chat.attachments import IMAGE_LIMIT, load_image, load_tools
 from core.chat.export import as_document, as_markdown
-from core.errors import FileProblem, InvalidInput, NotAllowed, NotFound
+from core.errors import FileProblem, InvalidInput, KeyMissing, NotAllowed, NotFound
 from core.providers.errors import ProviderError
 from core.registry.records import Model
 from tests.providers.formats import COUNTS
@@ -77,6 +77,23 @@ async def test_typing_a_passphrase_is_not_the_models_latency(
         *(call.seconds for call in await yard.registry.calls()),
     ]
     assert max(seconds) < 1000
+
+
+async def test_a_question_that_was_never_sent_is_no_failure_of_the_model(
+    server: FakeProvider, yard: SmallYard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """N3: without a key nobody is asked; nor where the user gives up while the vault is being unlocked."""
+    await yard.add(server, api_key_ref="none-of-this-name")
+    with pytest.raises(KeyMissing):
+        await _say(Talk(yard.chat, yard.registry, "mine"), "Hi")
+
+    async def given_up(model: Model) -> str:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(yard.keys, "for_model", given_up)
+    with pytest.raises(asyncio.CancelledError):
+        await _say(Talk(yard.chat, yard.registry, "mine"), "Hi")
+    assert (await yard.registry.calls(), server.asked) == ([], [])
 
 
 async def test_the_record_sets_what_is_asked_and_can_be_overridden(server: FakeProvider, yard: SmallYard) -> None:
