@@ -5,6 +5,7 @@ More faults of one file are in test_transfer.py, those of a Hub in test_huggingf
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -21,7 +22,9 @@ from pathlib import Path
 
 import pytest
 
+from core.downloads.placing import How, Placing
 from core.downloads.run import DownloadRun
+from core.downloads.sink import Sink
 from core.downloads.sources.base import Listing, SourceFile
 from core.downloads.transfer import Transfer
 from core.downloads.values import Limits, RemoteFile
@@ -230,3 +233,19 @@ def test_a_file_of_another_is_not_taken_for_ours(server: FileServer, tmp_path: P
     assert (tmp_path / "unhashed.bin").read_bytes() == b"mine"
     again.tidy()
     assert [path.name for path in tmp_path.iterdir()] == ["unhashed.bin"]
+
+
+@pytest.mark.parametrize("how", list(How))
+def test_a_local_file_whose_system_shares_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: How) -> None:
+    """D5: what the file system copies is hashed all the same; linked and moved files are not copied at all."""
+    (tmp_path / "source").write_bytes(CONTENT)
+
+    def clone(to: int, request: int, source: int) -> None:
+        os.pwrite(to, os.pread(source, len(CONTENT), 0), 0)
+
+    monkeypatch.setattr(fcntl, "ioctl", clone)
+    monkeypatch.setattr(Sink, "write", None)
+    placing = Placing((tmp_path / "source").as_uri(), tmp_path / "models" / "x.gguf", how=how)
+    fetched = placing.run()
+    assert (fetched.path.read_bytes(), fetched.sha256, placing.done) == (CONTENT, SHA, len(CONTENT))
+    assert (tmp_path / "source").exists() == (how is not How.MOVE)
