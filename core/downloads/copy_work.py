@@ -72,7 +72,7 @@ class CopyWork(AsyncWork):
             async for report in reports:
                 self._newest = report
         told = await self._noted(connection)
-        return {**told, "bytes_done": self._job.bytes_total, "result": await self._result(host)}
+        return {**told, "bytes_done": self._job.bytes_total or 0, "result": await self._result(host)}
 
     async def _noted(self, connection: SshConnection) -> dict[str, Any]:
         """The files are there and right: a note that can't be written is told, and fails nothing."""

@@ -33,6 +33,7 @@ _RATE_OVER_S = 5.0
 _IDLE_S = 5.0
 _RETRIES = 5
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 30.0, 600.0
+_TAKEN_BACK = {"state": "queued", "lease": None, "rate": 0.0, "doing": ""}
 _AT_ONCE = {"copy": 8, "direct": 8, "verify": 2}  # those of downloads are a setting
 
 
@@ -77,7 +78,7 @@ class Worker:
     async def _take_back(self) -> None:
         """What a worker that died had under way is queued again."""
         for job in await self._registry.jobs(states=("running", "verifying")):
-            await self._registry.edit_job(job.id, {"state": "queued", "lease": None, "rate": 0.0, "doing": ""})
+            await self._registry.edit_job(job.id, _TAKEN_BACK)
 
     async def _turn(self) -> bool:
         """Heed what is asked for, and start what can be; whether there is anything to do."""
@@ -92,7 +93,9 @@ class Worker:
 
     async def _heed(self, job: Job) -> None:
         under_way = self._running.get(job.id)
-        if job.wanted == "run":
+        if job.state in {"running", "verifying"} and under_way is None:  # its end could not be written
+            await self._registry.edit_job(job.id, _TAKEN_BACK)
+        elif job.wanted == "run":
             if job.state == "paused":
                 await self._registry.edit_job(job.id, {"state": "queued"})
         elif under_way is not None:
@@ -140,9 +143,17 @@ class Worker:
         finally:
             over.set()
         await teller
-        await self._registry.edit_job(
-            job.id, {**work.told(files=True), "rate": 0.0, "lease": None, "doing": "", **ended}
-        )
+        await self._close(job, {**work.told(files=True), **ended})
+
+    async def _close(self, job: Job, ended: dict[str, Any]) -> None:
+        """Write how it ended; if that can't be, that it failed: it must not seem to go on for ever."""
+        still = {"rate": 0.0, "lease": None, "doing": ""}
+        try:
+            await self._registry.edit_job(job.id, {**ended, **still})
+        except Exception as error:  # noqa: BLE001 - whatever the reason
+            sys.stderr.write(f"job {job.id} could not be written: {type(error).__name__}\n")
+            unknown = ModelyardError(f"How {job.title} ended could not be written.", cause=str(error)[:300])
+            await self._registry.edit_job(job.id, {**still, **_failed(job, unknown, moved=False)})
 
     async def _tell(self, job_id: str, work: Work, over: asyncio.Event) -> None:
         """Write progress and speed; the files' own lines when there are more of them."""
@@ -157,7 +168,10 @@ class Worker:
             changes = work.told(files=files)
             if files:
                 told_files, next_files = work.files_done, present + _TELL_FILE_S * work.files_done
-            await self._registry.edit_job(job_id, {**changes, "rate": _rate(history)})
+            try:
+                await self._registry.edit_job(job_id, {**changes, "rate": _rate(history)})
+            except Exception as error:  # noqa: BLE001 - progress that can't be written ends no job
+                sys.stderr.write(f"progress of {job_id}: {type(error).__name__}\n")
 
 
 class _Broken:

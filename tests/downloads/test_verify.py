@@ -127,3 +127,19 @@ async def test_by_command(yard: Modelyard, server: FileServer) -> None:
     queued = (await asyncio.to_thread(done, "files", "verify", "a.gguf", "--detach", "--json")).json()
     assert (queued["kind"], queued["title"]) == ("verify", "a.gguf")
     assert (await over(yard, await yard.registry.get_job(queued["id"]))).error.endswith("custom/a.gguf is missing.")
+
+
+async def test_an_end_that_can_not_be_written(
+    yard: Modelyard, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job never seems to go on for ever: it failed, or is taken up again."""
+    await installed(yard, server)
+    with monkeypatch.context() as patch:
+        patch.setattr("core.downloads.verify_work._Results.end", lambda results: {"bytes_done": None})
+        ended = await over(yard, await yard.verifications.start())
+    assert (ended.state, "could not be written" in ended.error) == ("failed", True)
+    await yard.registry.edit_job(ended.id, {"state": "running"})
+    async with asyncio.timeout(30):
+        while (job := await yard.registry.get_job(ended.id)).state != "done":
+            await asyncio.sleep(0.05)
+    assert job.error == ""

@@ -173,6 +173,26 @@ async def test_a_host_reads_what_it_has_and_gets_what_is_bad(yard: Modelyard, ho
     assert hidden(host) == []
 
 
+async def test_a_check_waits_for_the_line(yard: Modelyard, host: FleetHost) -> None:
+    """D9: what was read before the line broke is not read again."""
+    source = write(yard.files.folder / "org" / "m.gguf", MB)
+    done((await copy(yard, str(source), ["gpu1"]))["gpu1"])
+    checked = await state_of(yard, (await yard.verifications.start(host="gpu1")).id, "done")
+    spec = {"files": [*checked.spec["files"], {"path": "org/gone.gguf", "size": 7, "sha256": "", "model": "x"}]}
+    with host.take_down_sshd():
+        place = {"host": "gpu1", "folder": checked.folder, "spec": spec, "files": checked.files}
+        again = await yard.downloads.queue(Job(user_id="me", kind="verify", title="m", bytes_total=MB + 7, **place))
+        async with asyncio.timeout(60):
+            while "waiting for the line" not in (await yard.registry.get_job(again.id)).doing:
+                await asyncio.sleep(0.05)
+        (host.models_folder / "org" / "m.gguf").write_bytes(b"changed by now")
+    ended = await state_of(yard, again.id, "done")
+    assert {file["path"]: file["condition"] for file in ended.files} == {
+        "org/m.gguf": "fine",
+        "org/gone.gguf": "missing",
+    }
+
+
 async def test_many_small_files_go_together(yard: Modelyard, host: FleetHost) -> None:
     """In a few sessions, each right and under its own name; those that are there are not sent again."""
     names = [f"part {number} 'x'.json" for number in range(250)]
