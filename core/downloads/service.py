@@ -102,12 +102,16 @@ class DownloadService:
         are there are replaced once the right ones have come.
 
         Raises:
-            Refused: one of its files is queued already. DiskFull: there is no room. HostUnreachable.
+            Refused: one of its files is queued already, or another program's is to be moved. DiskFull: there is no
+            room. HostUnreachable.
             CommandFailed: the host can't download by itself.
         """
+        from core.downloads.sources.local import refuse_move
         from core.files.paths import safe_path
         from core.registry.jobs import Job, JobKind
 
+        if how is How.MOVE:
+            refuse_move(listing)
         place = safe_path(folder or listing.folder)
         token = token or self._took.pop(listing.source, "")
         path: PurePath = self._settings.models_dir / place

@@ -111,6 +111,15 @@ def root_of(path: str) -> str:
     return ""
 
 
+def is_kept(path: str) -> bool:
+    """Whether a file lies in a store of another tool, by its path: a blob or a snapshot's link to one."""
+    parts = path.split("/")
+    in_cache = any(
+        _REPO.fullmatch(part) and {*parts[at + 1 : at + 2]} & {"blobs", "snapshots"} for at, part in enumerate(parts)
+    )
+    return in_cache or is_blob(path)
+
+
 def is_blob(path: str) -> bool:
     """Whether a path is a blob of Ollama's store."""
     folder, name = posixpath.split(path)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from core.downloads.placing import How
 from core.downloads.run import DownloadRun
+from core.downloads.service import DownloadService
 from core.downloads.sources.base import Listing
 from core.downloads.sources.local import LocalSource
-from core.errors import InvalidInput, NotFound, WrongBytes
-from core.files import installed
+from core.errors import InvalidInput, NotFound, Refused, WrongBytes
+from core.files import installed, stores
 from core.files.installed import InstalledModel
+from core.registry.store import Registry
+from core.settings import Settings
 from tests.unit.pickles import running, tensors, zipped
+from tests.unit.stores import hf_cache, ollama_store
 
 
 async def look(path: Path, *patterns: str) -> Listing:
@@ -46,6 +51,25 @@ async def test_of_a_folder_the_files_of_a_model_are_taken(tmp_path: Path) -> Non
         await look(tmp_path)
     with pytest.raises(NotFound):
         await look(tmp_path / "none")
+
+
+async def test_what_another_tool_keeps_is_copied_and_never_moved_away(tmp_path: Path, settings: Settings) -> None:
+    """X8: a snapshot's links to its own blobs are followed, others are not."""
+    root = hf_cache(tmp_path / "hub")
+    snapshot = root / "snapshots" / "aaa"
+    (snapshot / "other.safetensors").symlink_to("/etc/passwd")
+    ollama_store(tmp_path / "ollama")
+    listing = await look(snapshot)
+    assert {file.path for file in listing.files} == {"config.json", "model.safetensors"}
+    files = DownloadRun(listing, tmp_path / "models" / "x", known={}).run()
+    assert not (tmp_path / "models" / "x" / "model.safetensors").is_symlink()
+    assert len(files) == 2
+    service = DownloadService(settings, cast("Registry", None))
+    with pytest.raises(Refused, match="another program"):
+        await service.start(listing, how=How.MOVE)
+    [blob] = [path for path in (tmp_path / "ollama" / "blobs").iterdir() if path.read_bytes()[:4] == b"GGUF"]
+    assert stores.is_kept(str(blob))
+    assert not stores.is_kept(str(tmp_path / "models" / "x" / "model.safetensors"))
 
 
 async def test_pickles_are_scanned_before_they_are_taken(tmp_path: Path) -> None:

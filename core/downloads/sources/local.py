@@ -12,11 +12,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from core.downloads.sources.base import Listing, SourceFile
 from core.downloads.values import Address, RemoteFile
-from core.errors import FileProblem, InvalidInput, NotFound
-from core.files import installed, pickles
+from core.errors import FileProblem, InvalidInput, NotFound, Refused
+from core.files import installed, pickles, stores
 from core.files.installed import InstalledModel
 from core.files.kinds import ALONE, Kind, is_weights, kind_of
 from core.files.pickles import Level
@@ -130,8 +131,31 @@ def _inside(folder: Path, patterns: tuple[str, ...]) -> Iterator[SourceFile]:
             relative = path.relative_to(folder).as_posix()
             chosen = not patterns or any(fnmatch.fnmatchcase(relative, pattern) for pattern in patterns)
             hidden = name.startswith(".") or name == installed.NAME
-            if chosen and not hidden and path.is_file() and not path.is_symlink():
-                yield SourceFile(path=relative, size=path.stat().st_size, url=path.as_uri())
+            if chosen and not hidden and path.is_file() and (real := _real(path)) is not None:
+                yield SourceFile(path=relative, size=real.stat().st_size, url=real.as_uri())
+
+
+def _real(path: Path) -> Path | None:
+    """The file itself; a link counts only in Hugging Face's cache, whose snapshots are links to its own blobs."""
+    if not path.is_symlink():
+        return path
+    root, real = stores.root_of(str(path.parent)), path.resolve()
+    return real if root and Path(root).resolve() in real.parents else None
+
+
+def refuse_move(listing: Listing) -> None:
+    """Files of another program are copied or linked, never taken away.
+
+    Raises:
+        Refused: it is a listing of such files.
+    """
+    for file in listing.files:
+        path = unquote(urlsplit(file.url).path)
+        if stores.is_kept(path):
+            raise Refused(
+                f"{clean_line(path)} belongs to another program, which would miss it.",
+                remedy="Copy or link it, or use it where it is: modelyard files register",
+            )
 
 
 def _kinds() -> str:
