@@ -72,7 +72,7 @@ async def test_the_patience_of_one_hold_does_not_end_the_next(yard: Yard, monkey
         burst(pilot, "Z")
         fired: list[bool] = []
         app.set_timer(0.6, lambda: fired.append(True))
-        await until(pilot, lambda: fired)
+        await until(pilot, lambda: bool(fired))
         assert app._holding
         app.release_keys()
         await until(pilot, lambda: "Nothing is archived." in screen_text(pilot))
