@@ -98,6 +98,12 @@ def test_no_store_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert told() == {}
 
 
+def test_a_disk_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "_PATIENCE_S", 0.3)
+    said = stores.local(["sh", "-c", "echo hub /x; exec sleep 60"])
+    assert said == "hub /x\n"
+
+
 def test_names_made_to_lie_are_left_out(places: tuple[Path, Path]) -> None:
     hub, _ = places
     root = hf_cache(hub)
