@@ -5,7 +5,10 @@ urllib3 in threads: with large reads it moves twice what an asynchronous client 
 
 from __future__ import annotations
 
+import fcntl
 import re
+import sys
+import termios
 import threading
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -91,6 +94,15 @@ class Reply:
         piece = self.response.read(len(buffer), decode_content=False)
         buffer[: len(piece)] = piece
         return len(piece)
+
+    def is_ahead(self, count: int) -> bool:
+        """Whether so many bytes have arrived and wait to be read: the line is faster than we are."""
+        told = bytearray(4)
+        try:
+            fcntl.ioctl(self.response.fileno(), termios.FIONREAD, told)
+        except (OSError, ValueError):
+            return False
+        return int.from_bytes(told, sys.byteorder) >= count
 
     def close(self) -> None:
         """Keep the connection if nothing of the answer is left in it."""

@@ -19,14 +19,17 @@ PIECE = 1 << 20  # bytes read, written and hashed at once, on a fast line
 _LEAST_PIECE = 1 << 16
 _QUICK_S, _SLOW_S = 0.05, 0.5  # a piece that came quicker may be larger, one that came slower has to be smaller
 _GROW_S = 0.25  # how often one more connection is tried
-_ENOUGH = 400 << 20  # bytes per second that one more connection would not raise
 _NOTE_STEP, _NOTE_SHARE = 4 << 20, 0.0025  # how much a program that is killed may lose
 _NOTE_EVERY_S = 1.0
 _SAFE_EVERY, _SAFE_EVERY_S = 64 << 20, 10.0  # how much a machine that loses its power may lose
 
 
 class SideBySide:
-    """One file under way, with up to `connections` at once; begins with one, which is enough on a fast line."""
+    """One file under way, with up to `connections` at once.
+
+    It begins with one, and has more as long as the line is slower than we are: where it is not, further ones only
+    take bytes out of their turn, which have to be read again for the hash.
+    """
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class SideBySide:
         self._connections = connections
         self._hashing = Hashing(sink.descriptor, front=parts.front)
         self._failure: BaseException | None = None
+        self._asked = self._ready = 0  # pieces since the last look, and those that were there already
 
     def cancel(self) -> None:
         """Stop soon; `run` raises `Cancelled`."""
@@ -101,18 +105,23 @@ class SideBySide:
         """Until all is there or somebody stops."""
         parts, connections = self._parts, 1
         step = max(_NOTE_STEP, int(parts.size * _NOTE_SHARE))
-        noted = grown = parts.have
-        noted_at = grown_at = time.monotonic()
+        noted, noted_at = parts.have, time.monotonic()
+        grown_at = noted_at
         while not parts.wait(noted + step, longest_s=_GROW_S):
-            have, present = parts.have, time.monotonic()
-            if have >= noted + step or (have > noted and present - noted_at >= _NOTE_EVERY_S):
-                noted, noted_at = have, present
+            present = time.monotonic()
+            if parts.have >= noted + step or (parts.have > noted and present - noted_at >= _NOTE_EVERY_S):
+                noted, noted_at = parts.have, present
                 self._note()
-            if (passed := present - grown_at) >= _GROW_S:
-                if have - grown < _ENOUGH * passed and connections < self._connections and parts.can_share:
+            if present - grown_at >= _GROW_S and connections < self._connections:
+                grown_at = present
+                if not self._line_is_ahead() and parts.can_share:
                     connections += 1
                     add_reader()
-                grown, grown_at = have, present
+
+    def _line_is_ahead(self) -> bool:
+        """Whether most pieces of late were there before they were asked for."""
+        asked, ready, self._asked, self._ready = self._asked, self._ready, 0, 0
+        return ready * 2 > asked
 
     def _note(self) -> None:
         if spans := self._parts.spans():
@@ -160,6 +169,8 @@ class SideBySide:
 
     def _piece(self, part: Part, reply: Reply, length: int, buffers: Buffers) -> None:
         buffer, at = buffers.get(), part.at
+        self._asked += 1
+        self._ready += reply.is_ahead(length)
         try:
             count = reply.read_into(buffer[:length])
             self._sink.write(buffer[:count], at)
