@@ -111,6 +111,7 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
         self._opener = opener
         self._chat_with = chat_with
         self._core: Worker[None] | None = None
+        self._not_begun: set[Coroutine[object, object, object]] = set()
         self.register_theme(MODELYARD)
         self.theme = settings.theme if settings.theme in self.available_themes else MODELYARD.name
         self.stylesheet = KeptStylesheet(self.get_css_variables())
@@ -141,6 +142,8 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
 
     async def on_unmount(self) -> None:
         """Let the core close its connections; quitting never waits long for it."""
+        for work in self._not_begun:
+            work.close()
         if self._core is not None and self._core._task is not None:
             self._core.cancel()
             await asyncio.wait([self._core._task], timeout=_CLOSE_TIMEOUT_S)
@@ -234,12 +237,16 @@ class ModelyardApp(HoldsKeys, DrawsChanges):
         """
         if hold:
             self.hold_keys()
+        if not callable(work):
+            self._not_begun.add(work)
         return self.run_worker(partial(self._guarded, work, hold), group=group, exclusive=exclusive, exit_on_error=True)
 
     async def _guarded(
         self, work: Coroutine[object, object, object] | Callable[[], Coroutine[object, object, object]], hold: bool
     ) -> None:
         try:
+            if not callable(work):
+                self._not_begun.discard(work)
             await (work() if callable(work) else work)
         except ModelyardError as error:
             self.show_error(error)
