@@ -86,6 +86,19 @@ async def test_the_models_folder_of_a_host_is_chosen(settings: Settings, models:
     assert (models / "org" / "llama.gguf").exists()
 
 
+async def test_a_folder_that_is_not_there_is_explained_and_left(settings: Settings, tmp_path: Path) -> None:
+    """L9."""
+    app = ModelyardApp(replace(settings, models_dir=tmp_path / "none"))
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await start(pilot)
+        await press(pilot, "3", "f")
+        await until(pilot, lambda: "there is no" in screen_text(pilot), "why")
+        await press(pilot, "left")
+        await until(pilot, lambda: _where(pilot) == str(tmp_path), "the folder above")
+        await press(pilot, "escape")
+        assert len(app.screen_stack) == 1
+
+
 def _where(pilot: Pilot[None]) -> str:
     """The folder that is shown; a toast may lie over it."""
     return pilot.app.screen.query_one("#where", Plain).text

@@ -131,15 +131,19 @@ class HostFilesDialog(Dialog[str | None]):
         places = [Place(one.path, posixpath.basename(one.path), one.size, one.is_dir) for one in entries]
         places = [place for place in places if not place.shown.startswith(".")]
         places.sort(key=lambda place: (not place.is_dir, place.shown.casefold()))
-        at_top = folder == self._host.models_dir
-        self._list.places = [*places, *(await self._kept() if at_top else [])]
         self._show_where(folder)
-        await self._list.reload(select=select or None)
+        await self._put(places, select or None)
         self._list.say("An empty folder.")
+        if folder == self._host.models_dir:
+            await self._put([*places, *await self._kept()], self._list.selected_id)
+
+    async def _put(self, places: Sequence[Place], select: str | None) -> None:
+        self._list.places = places
+        await self._list.reload(select=select)
         self.query_one(KeyBar).renew()
 
     async def _kept(self) -> list[Place]:
-        """What other tools keep on the host, asked once."""
+        """What other tools keep on the host, asked once, after the folder is shown."""
         if self._stores is None:
             from core.hosts import stores_there
 
