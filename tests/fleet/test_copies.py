@@ -154,7 +154,7 @@ async def test_the_models_folder_of_a_host_explains_itself(yard: Modelyard, host
 async def test_a_host_reads_what_it_has_and_gets_what_is_bad(yard: Modelyard, host: FleetHost) -> None:
     """D9 on a host, by command: missing, short and changed files are named and sent again, nothing else."""
     names = ["good.safetensors", "changed.safetensors", "short.json", "missing.json"]
-    files = [write(yard.files.folder / "org" / "name" / name, 20 * MB if name[0] in "gc" else 100) for name in names]
+    files = [write(yard.files.folder / "org" / "name" / name, 2 * MB if name[0] in "gc" else 100) for name in names]
     noted = [{"path": f"org/name/{one.name}", "size": one.stat().st_size, "sha256": sha256(one)} for one in files]
     installed.record(yard.files.folder, InstalledModel(path="org/name", title="name", files=tuple(noted)))
     done((await copy(yard, "org/name", ["gpu1"]))["gpu1"])
@@ -195,12 +195,12 @@ async def test_a_check_waits_for_the_line(yard: Modelyard, host: FleetHost) -> N
 
 async def test_many_small_files_go_together(yard: Modelyard, host: FleetHost) -> None:
     """In a few sessions, each right and under its own name; those that are there are not sent again."""
-    names = [f"part {number} 'x'.json" for number in range(250)]
+    names = [f"part {number} 'x'.json" for number in range(120)]
     files = [
         write(yard.files.folder / "org" / "name" / ("a" if name[5] == "1" else "b") / name, 3000) for name in names
     ]
     end = done((await copy(yard, str(yard.files.folder / "org"), ["gpu1"]))["gpu1"])
-    assert (end.files, end.sent) == (250, 750_000)
+    assert (end.files, end.sent) == (120, 360_000)
     here = yard.files.folder
     assert all(sha256(host.models_folder / one.relative_to(here)) == sha256(one) for one in files)
     (host.models_folder / files[7].relative_to(here)).unlink()
@@ -272,7 +272,7 @@ async def test_a_copy_is_paused_and_goes_on(yard: Modelyard, host: FleetHost) ->
 
 
 async def test_a_copy_is_cancelled_and_tried_again(yard: Modelyard, host: FleetHost) -> None:
-    source = write(yard.files.folder / "org" / "big.gguf", 200 * MB)
+    source = write(yard.files.folder / "org" / "big.gguf", 150 * MB)
     [job] = await yard.copies.start(str(source), ["gpu1"])
     assert not isinstance(job, CopyFailed)
     async with asyncio.timeout(60):
@@ -291,7 +291,7 @@ async def test_a_copy_is_cancelled_and_tried_again(yard: Modelyard, host: FleetH
 
 async def test_a_worker_can_not_ask(yard: Modelyard, host: FleetHost) -> None:
     """Without a connection of a program with a terminal, a refused login says how to make one."""
-    source = write(yard.files.folder / "org" / "big.gguf", 100 * MB)
+    source = write(yard.files.folder / "org" / "big.gguf", 60 * MB)
     [job] = await yard.copies.start(str(source), ["gpu1"])
     assert isinstance(job, Job)
     await yard.downloads.pause(job.id)
