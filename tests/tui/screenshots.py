@@ -16,7 +16,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from core.registry import records
-from tests.tui import demo, figures
+from tests.tui import demo, figures, files_demo
 from tests.tui.fake import FINGERPRINTS, Yard, settings_in
 from tests.tui.user import settle, start, until
 from tui.app import ModelyardApp
@@ -135,6 +135,11 @@ SCENES: dict[str, Steps] = {
     "analytics": _analytics,
     "heads": keys("5"),
     "regions": keys("5", "v"),
+    "catalog": files_demo.catalog,
+    "installed": files_demo.installed_tab,
+    "downloads": files_demo.jobs_tab,
+    "start-download": files_demo.start_dialog,
+    "disk-usage": files_demo.usage_dialog,
     "filter": keys("f"),
     "marked": keys("space", "down", "space"),
     "keys": keys("K"),

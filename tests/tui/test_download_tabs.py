@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from core.downloads.service import DownloadService
+from core.downloads.sources.base import Listing, SourceFile
 from core.events import now
 from core.files import installed
 from core.files.installed import InstalledModel
@@ -21,6 +23,7 @@ from core.settings import Settings
 from tests.downloads.civitai import Civitai
 from tests.downloads.hub import Hub
 from tests.tui.fake import Yard
+from tests.tui.test_copy import FakeCopies
 from tests.tui.test_downloads import (  # noqa: F401 - fixtures
     downloads,
     models,
@@ -33,7 +36,7 @@ from tui.modals.installed_form import InstalledForm
 from tui.modals.token import TokenDialog
 from tui.screens.download_table import Line, Order, Table, facets
 from tui.screens.downloads import DownloadsScreen
-from tui.widgets.fields import Toggle
+from tui.widgets.fields import Field, Toggle
 
 BODY = random.Random(3).randbytes(1_500_000)
 TOKEN = "hf_planted_token_2342"
@@ -199,6 +202,44 @@ async def test_what_is_kept_by_other_tools_and_what_is_dangerous_is_marked(setti
         await press(pilot, "U")
         await until(pilot, lambda: "atlas" in screen_text(pilot), "the host")
         for part in ("By family", "lora", "The largest", "Hosts", "free"):
+            assert part in screen_text(pilot), part
+
+
+async def test_a_host_downloads_by_itself_and_installed_models_go_to_hosts_and_trainers(
+    settings: Settings,
+    models: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """D6, D8, D10: where a download goes is chosen before it starts; C and T are there for what is installed."""
+    begun: list[str] = []
+
+    async def look(self: DownloadService, source: str, **_: Any) -> Listing:
+        return Listing(source=source, title="org/one", folder="org/one", files=(SourceFile(path="a.gguf", size=5),))
+
+    async def begin(self: DownloadService, listing: Listing, *, host: str, **_: Any) -> Job:
+        begun.append(host)
+        return _job("org/one", "done", kind="direct", host=host)
+
+    monkeypatch.setattr(DownloadService, "look", look)
+    monkeypatch.setattr(DownloadService, "start", begin)
+    copies = FakeCopies()
+    async with session(Yard(settings, fill=_fill_host, copies=copies), size=(80, 24)) as pilot:
+        await press(pilot, "6", "a", *"hf:org/one", "enter")
+        await until(pilot, lambda: "5 B in 1 file" in screen_text(pilot), "the listing")
+        pilot.app.screen.query_one("#field-host", Field).control.focus()
+        await press(pilot, "enter", "down", "enter")
+        assert "atlas, which downloads by itself" in screen_text(pilot)
+        await press(pilot, "ctrl+s")
+        assert begun == ["atlas"]
+        await press(pilot, "left")
+        await select(pilot, "flux/schnell.safetensors")
+        await press(pilot, "C")
+        await until(pilot, lambda: "1 file, 3" in screen_text(pilot), "its files are known")
+        await press(pilot, "enter")
+        await until(pilot, lambda: copies.hosts == ["atlas"], "the copy is begun")
+        await press(pilot, "escape", "T")
+        await until(pilot, lambda: "AI Toolkit fetches" in screen_text(pilot), "the config")
+        for part in ("Config for training", "Write", "Esc Close"):
             assert part in screen_text(pilot), part
 
 

@@ -47,7 +47,7 @@ class TrainingExportDialog(Dialog[str | None]):
 
     def body(self) -> Iterable[Widget]:
         yield Plain(line(self._model.title), classes="lead")
-        yield Plain("A LoRA training with AI Toolkit; the installed files are its base model.", classes="muted")
+        yield Plain("A LoRA training with AI Toolkit, on the installed files.", classes="muted")
         families = [("told by its names", _BY_NAME), *((name, name) for name in FAMILIES)]
         with Vertical(classes="fields"):
             yield Field("dataset", "Pictures", TextField(placeholder="the folder of pictures and captions"))

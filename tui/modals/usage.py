@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.errors import ModelyardError
+from core.files.stores import LABELS
 from core.registry.values import LOCAL_HOST
 from tui.keys import bindings
 from tui.modals.dialog import Dialog
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tui.screens.download_views import Known
 
 _PATIENCE_S = 15.0
-_NAME, _BAR = 24, 16
+_NAME, _BAR = 34, 16
 _MOST_MODELS = 10
 
 
@@ -51,13 +52,12 @@ class UsageDialog(Dialog[None]):
             yield Flow(id="found")
 
     def on_mount(self) -> None:
-        self._draw()
         self.run_worker(self._ask_all(), group="look", exit_on_error=True)
 
     async def _ask_all(self) -> None:
         hosts = [host for host in await self._yard.registry.hosts() if host.kind != LOCAL_HOST]
         self._hosts = {host.name: toned("asking…", "dim") for host in hosts}
-        self._draw()
+        self.call_after_refresh(self._draw)
         await asyncio.gather(*(self._ask(host) for host in hosts))
 
     async def _ask(self, host: Host) -> None:
@@ -78,7 +78,8 @@ class UsageDialog(Dialog[None]):
         usage = self._known.usage
         if usage is None:
             return [toned("The models folder can't be read.", "bad")]
-        families = sorted(usage.families.items(), key=lambda pair: -pair[1])
+        kept = {LABELS.get(store, store): amount for store, amount in usage.stores.items()}
+        families = sorted((usage.families | kept).items(), key=lambda pair: -pair[1])
         largest = sorted(self._known.files, key=lambda row: -row.size)[:_MOST_MODELS]
         return [
             line(f"{size(usage.total)} in {plural(len(usage.models), 'model')}, {size(usage.free)} free").stylize(

@@ -45,7 +45,7 @@ class FileList(DownloadList):
     def cells(self, row: FileRow) -> tuple[Cell, ...]:
         mark = place_mark(row, self._known().checks)
         return (
-            Cell(row.shown),
+            Cell(row.shown, short="" if row.store else row.path.rpartition("/")[2]),
             Cell(size(row.size)),
             Cell(mark.text, mark.tone),
             Cell(row.model.source if row.model else "-", "dim"),
@@ -63,7 +63,7 @@ class InstalledView(DownloadsView):
     )
     ACTIONS = frozenset({"use", "verify", "repair", "model", "copy", "training", "delete", "adopt"})
     ORDERS = (
-        Order("path", "", lambda row: row.path.casefold()),
+        Order("path", "", lambda row: row.shown.casefold()),
         Order("size", "SIZE", lambda row: row.size, descending=True),
         Order("newest", "INSTALLED", lambda row: row.model.installed_at if row.model else "", descending=True),
         Order("source", "SOURCE", lambda row: row.model.source.casefold() if row.model else ""),

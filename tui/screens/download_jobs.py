@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from core.registry.naming import last_part
 from core.registry.values import LOCAL_HOST
 from tui.screens import download_cards
 from tui.screens.download_cards import job_mark, left, share, source_of, what
@@ -47,7 +48,7 @@ class JobList(DownloadList):
     def cells(self, row: Job) -> tuple[Cell, ...]:
         mark, over = job_mark(row), row.state in OVER
         return (
-            Cell(row.title),
+            Cell(row.title, short=last_part(row.title)),
             Cell(what(row), "dim"),
             Cell(mark.text, mark.tone),
             Cell(share(row.bytes_done, row.bytes_total), "dim" if over else ""),

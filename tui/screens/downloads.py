@@ -70,6 +70,7 @@ class DownloadsScreen(FileActions):
         self._woken = -_WAKE_S
         self._card_due = False
         self._checks = CheckReader()
+        self._list: PagedList[Any] = self.view.make_list(lambda: self.known)
         self._rest_until = 0.0
 
     @property
@@ -86,7 +87,12 @@ class DownloadsScreen(FileActions):
         yield Chips()
 
     def make_list(self) -> PagedList[Any]:
-        return self.view.make_list(lambda: self.known)
+        return self._list
+
+    @property
+    def list(self) -> PagedList[Any]:
+        """While another is put in its place, the one before."""
+        return self._list
 
     def on_mount(self) -> None:
         self._say_views()
@@ -168,7 +174,7 @@ class DownloadsScreen(FileActions):
         if changed:  # what a check found is a state to filter by
             await asyncio.to_thread(self._fill, InstalledView.NAME)
 
-    def _merged(self, unfinished: list[Job]) -> list[Job] | None:
+    def _merged(self, unfinished: Sequence[Job]) -> Sequence[Job] | None:
         """What is known with these as they are now; None where another is over or gone."""
         fresh = {job.id: job for job in unfinished}
         before = {job.id for job in self.known.jobs if job.state in UNFINISHED}
@@ -189,7 +195,11 @@ class DownloadsScreen(FileActions):
             await self.show_rows(select)
             rows = [row for row in self.known.files if row.model is not None and not row.store]
             rows += [*await read_unknown(files), *await read_stores(files)]
+            untouched = self.known.usage is None and self.list.cursor == 0
             await self._take_files(rows, await files.usage())
+            if untouched and self.view_name == InstalledView.NAME:
+                await self.show_rows()
+                self.list.move_to(0)
         except (FileProblem, OSError) as error:
             self._files_problem = error if isinstance(error, FileProblem) else _unreadable(files, error)
             await self._take_files([], None)
@@ -343,10 +353,10 @@ class DownloadsScreen(FileActions):
 
     async def _put_list(self, name: str) -> None:
         """The list of another tab in place of the one that is shown."""
-        self.view_name = name
-        shown = self.make_list()
-        await self.list.remove()
+        shown = self.views[name].make_list(lambda: self.known)
+        await self._list.remove()
         await self.query_one("#body", Container).mount(shown, before=self.query_one(Card))
+        self.view_name, self._list = name, shown
         self.query_one("#search", TextField).value = self.view.table.text
         self.set_focus(shown)
         await self.show_rows()
