@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from core.errors import FileProblem
 from core.events import now
+from core.files.kinds import PICKLES
 from core.files.paths import stays_inside
 from core.files.pickles import PickleScan, marked, worst
 from core.text import clean_line
@@ -82,7 +83,11 @@ class InstalledModel:
         marks = [(str(file["path"]), PickleScan.from_dict(file.get("pickle"))) for file in self.files]
         scans = [(path.rpartition("/")[2], one) for path, one in marks if one]
         name, found = next(((name, one) for name, one in scans if one == self.pickle), ("", None))
-        return f"{clean_line(name)} {found.text}." if found else ""
+        if found:
+            return f"{clean_line(name)} {found.text}."
+        unscanned = (str(file["path"]) for file in self.files if str(file["path"]).lower().endswith(PICKLES))
+        name = clean_line(next(unscanned, "").rpartition("/")[2])
+        return f"{name} can run code when it is loaded; modelyard files inspect scans it." if name else ""
 
 
 def entry(models: Path, folder: Path, listing: _Listing, files: Iterable[_File]) -> InstalledModel:

@@ -86,6 +86,15 @@ def test_what_is_installed_is_marked(tmp_path: Path) -> None:
     assert "posix.system" in model.warning
 
 
+def test_a_pickle_that_nobody_scanned_is_told_of() -> None:
+    """D5: in another tool's store, or on a host."""
+    file = {"path": "/h/blobs/pytorch_model.BIN", "size": 1, "sha256": ""}
+    model = InstalledModel(path="/h", title="m", files=(file,), store="huggingface")
+    assert model.pickle is None
+    assert model.warning == "pytorch_model.BIN can run code when it is loaded; modelyard files inspect scans it."
+    assert InstalledModel(path="x", title="x").warning == ""
+
+
 @pytest.mark.parametrize("odd", [None, 3, {}, {"level": "fine"}, {"level": "known", "found": 3}])
 def test_a_mark_of_somebody_else_is_no_mark(odd: object) -> None:
     found = PickleScan.from_dict(odd)
