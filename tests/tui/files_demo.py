@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,8 @@ async def jobs_tab(pilot: Pilot[None], yard: Yard) -> None:
 async def usage_dialog(pilot: Pilot[None], yard: Yard) -> None:
     """Who takes the room."""
     await _open(pilot, yard)
+    screen: Any = pilot.app.screen
+    screen.known = replace(screen.known, usage=replace(screen.known.usage, folder="/srv/models"))
     await press(pilot, "U")
 
 
