@@ -15,7 +15,7 @@ from core.files.stores import LABELS
 from core.registry.values import LOCAL_HOST
 from tui.keys import bindings
 from tui.modals.dialog import Dialog
-from tui.show import bar, line, plural, size, toned
+from tui.show import bar, hanging, line, plural, size, toned
 from tui.widgets.plain import Flow
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _PATIENCE_S = 15.0
 _NAME, _BAR = 34, 16
 _MOST_MODELS = 10
+_LITTLE = 20  # less than this part of a disk
 
 
 class UsageDialog(Dialog[None]):
@@ -72,9 +73,9 @@ class UsageDialog(Dialog[None]):
 
     def _draw(self) -> None:
         for flow in self.query(Flow):
-            flow.flow(lambda _: Content("\n").join(self._lines()))
+            flow.flow(lambda room: Content("\n").join(self._lines(room)))
 
-    def _lines(self) -> list[Content]:
+    def _lines(self, room: int) -> list[Content]:
         usage = self._known.usage
         if usage is None:
             return [toned("The models folder can't be read.", "bad")]
@@ -89,7 +90,7 @@ class UsageDialog(Dialog[None]):
             *_table("By family", families),
             *_table("The largest", _sizes(largest)),
             *([Content(), Content.styled("Hosts", "$quiet")] if self._hosts else []),
-            *(Content.assemble(line(name[:_NAME].ljust(_NAME + 2)), told) for name, told in self._hosts.items()),
+            *(hanging(_named(name), told, room) for name, told in self._hosts.items()),
         ]
 
 
@@ -103,13 +104,19 @@ def _table(title: str, rows: Sequence[tuple[str, int]]) -> list[Content]:
     return [*head, *(_row(name, amount, most) for name, amount in rows)] if rows else []
 
 
+def _named(name: str) -> Content:
+    return line(name).truncate(_NAME, ellipsis=True, pad=True) + Content("  ")
+
+
 def _row(name: str, amount: int, most: int) -> Content:
-    shown, share = line(name).truncate(_NAME, ellipsis=True, pad=True), bar(amount, most, width=_BAR)
-    return Content.assemble(shown, f"  {size(amount):>9}  ", (share.rstrip("░"), "$text-accent"))
+    share = bar(amount, most, width=_BAR).rstrip("░")
+    return Content.assemble(_named(name), f"{size(amount):>9}  ", (share, "$text-accent"))
 
 
 def _disk(overview: HostOverview) -> Content:
     disk = overview.disk
     if disk is None:
         return toned(f"? {overview.problem or 'not told'}", "warn")
-    return line(f"{bar(disk.total - disk.free, disk.total, width=_BAR)}  {size(disk.free)} free of {size(disk.total)}")
+    return toned(
+        f"{size(disk.free):>9} free of {size(disk.total)}", "warn" if disk.free < disk.total // _LITTLE else ""
+    )
