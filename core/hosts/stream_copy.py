@@ -50,19 +50,28 @@ rm -f -- "$2"*.part.sum
 exec dd of="$1" ibs=65536 obs={BLOCK} seek="$3" conv=notrunc,fsync
 """
 
-# Writes and hashes standard input side by side; leaves the hash of all of it beside the file.
+# Writes, flushes and hashes standard input side by side; leaves the hash of all of it beside the file.
 _RECEIVE = """
 import hashlib, os, queue, sys, threading
-digest, free, full = hashlib.sha256(), queue.Queue(), queue.Queue()
+digest, free, full, lost = hashlib.sha256(), queue.Queue(), queue.Queue(), []
 for _ in range(8):
     free.put(memoryview(bytearray(1 << 20)))
 def hash_all():
     for buffer, count in iter(full.get, None):
         digest.update(buffer[:count])
         free.put(buffer)
+out, over = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666), threading.Event()
+def flush():
+    try:
+        while not over.wait(0.5):
+            os.fdatasync(out)
+    except OSError as error:  # which the kernel tells once
+        lost.append(error)
 hashing = threading.Thread(target=hash_all)
 hashing.start()
-size, count, out = 0, 1, os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+flushing = threading.Thread(target=flush)
+flushing.start()
+size, count = 0, 1
 try:
     while count:
         buffer, filled = free.get(), 0
@@ -74,10 +83,15 @@ try:
             done += os.write(out, buffer[done:filled])
         size += filled
         full.put((buffer, filled))
+    over.set()
+    flushing.join()
     os.fsync(out)
 finally:
+    over.set()
     full.put(None)
 hashing.join()
+if lost:
+    raise lost[0]
 if os.fstat(out).st_size == size == int(sys.argv[2]):
     with open(sys.argv[1] + ".sum", "w") as file:
         file.write(digest.hexdigest())

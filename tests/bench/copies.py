@@ -31,6 +31,7 @@ from tests.fleet.host import FleetHost
 
 _MB = 1_000_000
 _AIM = 1.5
+_FOLDER = "/home/bench"
 _FAST = "-c aes128-gcm@openssh.com"
 
 
@@ -47,16 +48,21 @@ class _Copies:
     def host(self) -> FleetHost:
         return self.fleet.hosts[0]
 
+    @property
+    def target(self) -> Path:
+        """The copy, as this machine sees it: not on the host's small disk for models."""
+        return self.host.plan.folder / _FOLDER.lstrip("/") / "m.gguf"
+
     def timed(self, name: str, copy: Callable[[], None]) -> Callable[[], float]:
         """The measurement of a way."""
 
         def measure() -> float:
-            self.host.exec(["sh", "-c", f"cd {self.host.models_dir} && rm -rf m.gguf .modelyard-*; sync"])
+            self.host.exec(["sh", "-c", f"rm -rf {_FOLDER} && mkdir -m 777 {_FOLDER} && sync"])
             before, began = _processor_s(), time.perf_counter()
             copy()
             seconds, spent = time.perf_counter() - began, _processor_s() - before
             size = self.source.stat().st_size
-            if (self.host.models_folder / "m.gguf").stat().st_size != size:
+            if self.target.stat().st_size != size:
                 raise SystemExit(f"{name}: the copy is not whole")
             self.seconds_per_gb.setdefault(name, []).append(spent / (size / 1e9))
             return size / _MB / seconds
@@ -71,7 +77,7 @@ class _Copies:
         connection, hashes = SshConnection(record, self.settings), Hashes()
         file = outgoing_file(self.source, "m.gguf", {})
         try:
-            copy = HostCopy([file], connection, self.host.models_dir, hashes=hashes)
+            copy = HostCopy([file], connection, _FOLDER, hashes=hashes)
             async with aclosing(copy.run()) as reports:
                 async for _ in reports:
                     pass
@@ -81,8 +87,8 @@ class _Copies:
 
     def rsync(self, *options: str) -> None:
         shell = " ".join(("ssh", "-F", str(self.fleet.ssh_config), *options))
-        target = f"gpu1:{self.host.models_dir}/m.gguf"
-        subprocess.run(["rsync", "--whole-file", "--rsh", shell, str(self.source), target], check=True)
+        argv = ["rsync", "--whole-file", "--rsh", shell, str(self.source), f"gpu1:{_FOLDER}/m.gguf"]
+        subprocess.run(argv, check=True)
 
 
 def _processor_s() -> float:
