@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from textual import on
 from textual.binding import BindingType
@@ -15,34 +13,20 @@ from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
 
-from core.errors import FileProblem, ModelyardError
 from core.events import Event, RecordChanged
-from core.registry.jobs import UNFINISHED
 from tui.keys import Key, bindings
 from tui.screens.base import ListScreen
-from tui.screens.download_cards import source_of
-from tui.screens.download_catalog import CatalogView, base
-from tui.screens.download_checks import CheckReader
-from tui.screens.download_file_actions import FileActions
-from tui.screens.download_installed import InstalledView, by_source, read_installed, read_stores, read_unknown
-from tui.screens.download_jobs import JobsView, is_live
+from tui.screens.download_catalog import CatalogView
+from tui.screens.download_installed import InstalledView
+from tui.screens.download_reading import VIEWS, DownloadReading
 from tui.screens.download_views import DownloadsView
 from tui.screens.model_filters import Chips, Steady
 from tui.widgets.card import Card
 from tui.widgets.paged_list import PagedList
 from tui.widgets.plain import Flow, Plain, TextField
 
-if TYPE_CHECKING:
-    from core.files.service import FilesService, Usage
-    from core.registry.jobs import Job
-    from tui.screens.download_cards import FileRow
-
 _LOOK_S = 0.5
-_REST = 9  # times what looking took
-_WAKE_S = 10.0
 _CARD_AFTER_S = 0.03
-_VIEWS: tuple[type[DownloadsView], ...] = (CatalogView, InstalledView, JobsView)
-_FIRST = InstalledView.NAME
 _LABELS: Mapping[tuple[str, str], str] = {
     ("downloads.use", "catalog"): "Download",
     ("downloads.use", "installed"): "Deploy",
@@ -53,7 +37,7 @@ class Summary(Flow, Steady):
     """One line on all rows."""
 
 
-class DownloadsScreen(FileActions):
+class DownloadsScreen(DownloadReading):
     """One tab at a time; while something is under way it is looked at twice a second, else never."""
 
     PLACE = "downloads"
@@ -62,20 +46,8 @@ class DownloadsScreen(FileActions):
 
     def __init__(self) -> None:
         super().__init__()
-        self.views = {view.NAME: view() for view in _VIEWS}
-        self.view_name = _FIRST
-        self._jobs_stale = self._files_stale = self._catalog_stale = True
-        self._files_problem: ModelyardError | None = None
-        self._done: frozenset[str] = frozenset()
-        self._woken = -_WAKE_S
         self._card_due = False
-        self._checks = CheckReader()
         self._list: PagedList[Any] = self.view.make_list(lambda: self.known)
-        self._rest_until = 0.0
-
-    @property
-    def view(self) -> DownloadsView:
-        return self.views[self.view_name]
 
     def above(self) -> Iterable[Widget]:
         with Horizontal(id="filters"):
@@ -95,19 +67,15 @@ class DownloadsScreen(FileActions):
         return self._list
 
     def on_mount(self) -> None:
-        self._say_views()
+        self.say_views()
         self.set_interval(_LOOK_S, self._look)
         super().on_mount()
 
     # When to load
 
-    @property
-    def _is_live(self) -> bool:
-        return any(is_live(job) for job in self.known.jobs)
-
     def _look(self) -> None:
         """Nothing is asked and nothing is drawn while nothing is under way; a tenth of the time goes into it."""
-        if self.is_current and self._is_live and monotonic() >= self._rest_until:
+        if self.is_current and self.is_due:
             self.reload_soon()
 
     def _tick(self) -> None:
@@ -127,110 +95,20 @@ class DownloadsScreen(FileActions):
 
     def action_reload(self) -> None:
         """The folder and the catalog, too."""
-        self._jobs_stale = self._files_stale = self._catalog_stale = True
+        self.all_stale()
         super().action_reload()
 
     async def _ask_hosts(self) -> None:
         """Nothing here is of other hosts."""
-
-    def files_changed(self) -> None:
-        self._files_stale = True
-        self.reload_soon()
-
-    def jobs_changed(self) -> None:
-        self._jobs_stale = True
-        self.reload_soon()
-
-    # Loading
-
-    async def load(self, select: str | None) -> None:
-        began = monotonic()
-        await self._load(select)
-        self._rest_until = monotonic() + _REST * (monotonic() - began)
-
-    async def _load(self, select: str | None) -> None:
-        await self._read_jobs()
-        done = frozenset(job.id for job in self.known.jobs if job.state == "done")
-        if self._files_stale or done != self._done:
-            self._files_stale, self._done = False, done
-            await self._read_files(select)
-        await self._wake()
-        await self.show_rows(select)
-        self.show_selected()
-        if self._catalog_stale:
-            await self._read_catalog()
-
-    async def _read_jobs(self) -> None:
-        """Those that are not over; the others only when one came or went."""
-        jobs = None if self._jobs_stale else self._merged(await self.yard.registry.jobs(states=UNFINISHED))
-        if jobs is None:
-            self._jobs_stale = False
-            jobs = await self.yard.downloads.all()
-        fetching = frozenset(base(source_of(job)) for job in jobs if job.state in UNFINISHED)
-        checks = self._checks.read(jobs)
-        changed, self.known = checks != self.known.checks, replace(self.known, checks=checks)
-        self.known = replace(self.known, jobs=jobs, fetching=fetching - {""})
-        self._fill(JobsView.NAME)
-        if changed:  # what a check found is a state to filter by
-            await asyncio.to_thread(self._fill, InstalledView.NAME)
-
-    def _merged(self, unfinished: Sequence[Job]) -> Sequence[Job] | None:
-        """What is known with these as they are now; None where another is over or gone."""
-        fresh = {job.id: job for job in unfinished}
-        before = {job.id for job in self.known.jobs if job.state in UNFINISHED}
-        return None if before != fresh.keys() else [fresh.get(job.id, job) for job in self.known.jobs]
-
-    async def _wake(self) -> None:
-        """A worker that was killed is replaced."""
-        if monotonic() - self._woken >= _WAKE_S and self._is_live:
-            self._woken = monotonic()
-            await self.yard.downloads.wake()
-
-    async def _read_files(self, select: str | None) -> None:
-        """What is told of comes at once; what is not, and the sizes, need a look at every file."""
-        files = self.yard.files
-        try:
-            told = [row for row in self.known.files if row.model is None or row.store]
-            await self._take_files([*await read_installed(files), *told], self.known.usage)
-            await self.show_rows(select)
-            rows = [row for row in self.known.files if row.model is not None and not row.store]
-            rows += [*await read_unknown(files), *await read_stores(files)]
-            untouched = self.known.usage is None and self.list.cursor == 0
-            await self._take_files(rows, await files.usage())
-            if untouched and self.view_name == InstalledView.NAME:
-                await self.show_rows()
-                self.list.move_to(0)
-        except (FileProblem, OSError) as error:
-            self._files_problem = error if isinstance(error, FileProblem) else _unreadable(files, error)
-            await self._take_files([], None)
-
-    async def _take_files(self, rows: Sequence[FileRow], usage: Usage | None) -> None:
-        self._files_problem = None if usage or rows else self._files_problem
-        unknown = any(row.model is None for row in rows)
-        self.known = replace(self.known, files=rows, usage=usage, sources=by_source(rows), has_unknown=unknown)
-        await asyncio.to_thread(self._fill, InstalledView.NAME)
-        self._fill(CatalogView.NAME)
-
-    async def _read_catalog(self) -> None:
-        self._catalog_stale = False
-        self.known = replace(self.known, catalog=await self.yard.catalog.weights())
-        self._fill(CatalogView.NAME)
-        self._say_views()
-        if self.view_name == CatalogView.NAME:
-            await self.show_rows()
-
-    def _fill(self, name: str) -> None:
-        view = self.views[name]
-        view.table.fill(view.lines(self.known))
 
     async def show_rows(self, select: str | None = None) -> None:
         """Those that match the search and the filters."""
         found = self.view.table.found()
         self.lines.put(found)
         self.lines.sorted_by = self.view.table.sorted_by
-        await super().load(select)
-        if self._files_problem is not None and self.view_name == InstalledView.NAME:
-            self.say_problem(self._files_problem)
+        await ListScreen.load(self, select)
+        if self.files_problem is not None and self.view_name == InstalledView.NAME:
+            self.say_problem(self.files_problem)
         self._say_counts(len(found))
         self.on_paged_list_selected()
 
@@ -241,7 +119,7 @@ class DownloadsScreen(FileActions):
 
     # What stands above the list
 
-    def _say_views(self) -> None:
+    def say_views(self) -> None:
         self.query_one("#views", Plain).show(Content("  ").join(self._tab(view) for view in self.views.values()))
 
     def _tab(self, view: DownloadsView) -> Content:
@@ -254,7 +132,7 @@ class DownloadsScreen(FileActions):
         self.query_one("#count", Plain).show(f"Showing {shown:,} of {len(self.view.table.lines):,}")
         self.query_one(Summary).flow(self._summary)
         self.query_one(Chips).show_chips(self.view.table.chips())
-        self._say_views()
+        self.say_views()
 
     def _summary(self, room: int) -> Content:
         """Of what is marked, or of all."""
@@ -348,7 +226,7 @@ class DownloadsScreen(FileActions):
             with self.app.batch_update():
                 await self._put_list(name)
         if select is not None:
-            self._jobs_stale = True
+            self.jobs_changed()
             self.reload_soon(select=select)
 
     async def _put_list(self, name: str) -> None:
@@ -405,7 +283,7 @@ class DownloadsScreen(FileActions):
         if key_id == "view.details":
             return self.view_name == CatalogView.NAME
         action = key_id.removeprefix("downloads.")
-        return action not in self.view.ACTIONS and any(action in view.ACTIONS for view in _VIEWS)
+        return action not in self.view.ACTIONS and any(action in view.ACTIONS for view in VIEWS)
 
     def label_of(self, key: Key) -> str:
         """The main thing has another name in each tab."""
@@ -413,7 +291,7 @@ class DownloadsScreen(FileActions):
 
     def why_not(self, key_id: str) -> str:
         action = key_id.removeprefix("downloads.")
-        owner = next((view.NAME for view in _VIEWS if action in view.ACTIONS), "")
+        owner = next((view.NAME for view in VIEWS if action in view.ACTIONS), "")
         if not key_id.startswith("downloads.") or not owner:
             return ""
         if action not in self.view.ACTIONS:
@@ -421,9 +299,3 @@ class DownloadsScreen(FileActions):
         selected = self.list.selected
         rows = list(self.lines.marked.values()) or ([] if selected is None else [selected])
         return self.view.why_not(action, rows, self.known)
-
-
-def _unreadable(files: FilesService, error: OSError) -> FileProblem:
-    return FileProblem(
-        f"The models folder {files.folder} can't be read.", cause=str(error), remedy="Look at its rights."
-    )
