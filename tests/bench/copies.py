@@ -1,8 +1,8 @@
 """Copies to a test host beside rsync alone, as root: python -m tests.bench.copies [--megabytes 1024] [--rounds 5].
 
-Ours with the hash at both ends and with all brought to the host's disk; rsync as a user starts it, which compares
-nothing and syncs nothing, and with the faster cipher. Each is of a whole copy, its login included. The processor
-seconds are those of this side; both sides share the machine.
+Ours with the hash at both ends and with all brought to the host's disk; rsync as a user starts it, which brings
+nothing to the disk, with the faster cipher, and with --fsync. Each is of a whole copy, its login included. The
+processor seconds are those of this side; both sides share the machine.
 """
 
 from __future__ import annotations
@@ -85,9 +85,17 @@ class _Copies:
             await connection.end()
             hashes.close()
 
-    def rsync(self, *options: str) -> None:
-        shell = " ".join(("ssh", "-F", str(self.fleet.ssh_config), *options))
-        argv = ["rsync", "--whole-file", "--rsh", shell, str(self.source), f"gpu1:{_FOLDER}/m.gguf"]
+    def rsync(self, *ssh_options: str, fsync: bool = False) -> None:
+        shell = " ".join(("ssh", "-F", str(self.fleet.ssh_config), *ssh_options))
+        argv = [
+            "rsync",
+            "--whole-file",
+            *(["--fsync"] if fsync else []),
+            "--rsh",
+            shell,
+            str(self.source),
+            f"gpu1:{_FOLDER}/m.gguf",
+        ]
         subprocess.run(argv, check=True)
 
 
@@ -110,6 +118,7 @@ def _measured(fleet: Fleet, folder: Path, *, megabytes: int, rounds: int) -> dic
     ways = {
         "rsync": copies.rsync,
         "rsync, aes128-gcm": lambda: copies.rsync(*_FAST.split()),
+        "rsync, brought to the disk": lambda: copies.rsync(fsync=True),
         "modelyard, hashed at both ends": copies.ours,
     }
     results = in_turns({name: copies.timed(name, way) for name, way in ways.items()}, rounds=rounds)

@@ -180,8 +180,9 @@ async def test_a_check_waits_for_the_line(yard: Modelyard, host: FleetHost) -> N
     checked = await state_of(yard, (await yard.verifications.start(host="gpu1")).id, "done")
     spec = {"files": [*checked.spec["files"], {"path": "org/gone.gguf", "size": 7, "sha256": "", "model": "x"}]}
     with host.take_down_sshd():
-        place = {"host": "gpu1", "folder": checked.folder, "spec": spec, "files": checked.files}
-        again = await yard.downloads.queue(Job(user_id="me", kind="verify", title="m", bytes_total=MB + 7, **place))
+        fresh = Job(user_id="me", kind="verify", title="m", host="gpu1", folder=checked.folder, bytes_total=MB + 7)
+        fresh.spec, fresh.files = spec, checked.files
+        again = await yard.downloads.queue(fresh)
         async with asyncio.timeout(60):
             while "waiting for the line" not in (await yard.registry.get_job(again.id)).doing:
                 await asyncio.sleep(0.05)
