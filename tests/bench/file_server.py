@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -41,7 +42,7 @@ def serving(root: Path, work: Path) -> Iterator[str]:
         _answers(port)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 
@@ -49,11 +50,13 @@ def _nginx(root: Path, work: Path, port: int) -> subprocess.Popen[bytes]:
     user = "user root;" if os.geteuid() == 0 else ""
     told = _NGINX.format(work=work, root=root, port=port, commit=COMMIT, user=user)
     (work / "nginx.conf").write_text(told)
-    return subprocess.Popen(["nginx", "-p", work, "-c", work / "nginx.conf"], stderr=subprocess.DEVNULL)
+    command = ["nginx", "-p", work, "-c", work / "nginx.conf"]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
 def _python(root: Path, port: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "tests.bench.file_server", str(root), str(port)])
+    command = [sys.executable, "-m", "tests.bench.file_server", str(root), str(port)]
+    return subprocess.Popen(command, start_new_session=True)
 
 
 def _free_port() -> int:
