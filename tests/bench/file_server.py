@@ -50,7 +50,7 @@ def _nginx(root: Path, work: Path, port: int) -> subprocess.Popen[bytes]:
     user = "user root;" if os.geteuid() == 0 else ""
     told = _NGINX.format(work=work, root=root, port=port, commit=COMMIT, user=user)
     (work / "nginx.conf").write_text(told)
-    command = ["nginx", "-p", work, "-c", work / "nginx.conf"]
+    command = ["nginx", "-p", str(work), "-c", str(work / "nginx.conf")]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
