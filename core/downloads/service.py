@@ -13,7 +13,6 @@ from core.downloads.partial import no_room
 from core.downloads.placing import How
 from core.downloads.sources import source_for
 from core.errors import DownloadDenied, HostSilent, KeysLocked, ModelyardError, NotAllowed, NotFound, Refused
-from core.events import now
 from core.registry.values import LOCAL_HOST
 
 if TYPE_CHECKING:
@@ -225,8 +224,7 @@ class DownloadService:
                 told, changed_at, wakes = seen, time.monotonic(), 0
             if job.state in _OVER or (job.state == "paused" and job.wanted != "run"):
                 return
-            is_due = job.not_before is None or job.not_before <= now()
-            if is_due and time.monotonic() - changed_at > (wakes + 1) * _WAKE_EVERY_S:
+            if job.is_due and time.monotonic() - changed_at > (wakes + 1) * _WAKE_EVERY_S:
                 wakes += 1
                 if wakes > _MOST_WAKES:
                     raise _nobody_works(self._settings, job)

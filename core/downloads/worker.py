@@ -17,7 +17,7 @@ from core.downloads.values import Cancelled
 from core.downloads.workshop import Workshop
 from core.errors import HostSilent, HostUnreachable, ModelyardError, SourceLost
 from core.events import EventBus, now
-from core.registry.jobs import UNFINISHED
+from core.registry.jobs import LONGEST_WAIT, UNFINISHED
 
 if TYPE_CHECKING:
     from core.downloads.work import Work
@@ -32,7 +32,7 @@ _TELL_FILE_S = 0.001  # and for each file, when there are many
 _RATE_OVER_S = 5.0
 _IDLE_S = 5.0
 _RETRIES = 5
-_FIRST_RETRY_S, _LONGEST_RETRY_S = 30.0, 600.0
+_FIRST_WAIT = timedelta(seconds=30)
 _TAKEN_BACK = {"state": "queued", "lease": None, "rate": 0.0, "doing": ""}
 _AT_ONCE = {"copy": 8, "direct": 8, "verify": 2}  # those of downloads are a setting
 
@@ -105,8 +105,7 @@ class Worker:
 
     def _is_ready(self, job: Job) -> bool:
         """Its turn has come; one that may still go on at a host is taken up even to be ended."""
-        is_due = job.not_before is None or job.not_before <= now()
-        is_wanted = (job.wanted == "run" and is_due) or _must_stop_there(job)
+        is_wanted = (job.wanted == "run" and job.is_due) or _must_stop_there(job)
         busy = sum(one.kind == job.kind for one in self._running.values())
         is_free = job.id not in self._running and busy < self._at_once.get(job.kind, 0)
         return job.state == "queued" and is_wanted and is_free
@@ -225,8 +224,8 @@ def _failed(job: Job, error: ModelyardError, *, moved: bool) -> dict[str, Any]:
     told = {"error": error.message, "error_code": error.code, "cause": error.cause, "remedy": _remedy(job, error)}
     attempts = 1 if moved else job.attempts + 1
     if isinstance(error, (SourceLost, HostSilent)) and attempts <= _RETRIES:
-        wait_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2 ** (attempts - 1))
-        return {**told, "attempts": attempts, "state": "queued", "not_before": now() + timedelta(seconds=wait_s)}
+        wait = min(LONGEST_WAIT, _FIRST_WAIT * 2 ** (attempts - 1))
+        return {**told, "attempts": attempts, "state": "queued", "not_before": now() + wait}
     return {**told, "state": "failed", "finished_at": now()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -39,6 +39,7 @@ class JobState(StrEnum):
 
 
 _UNDER_WAY = frozenset({JobState.RUNNING, JobState.VERIFYING})
+LONGEST_WAIT = timedelta(minutes=10)  # until a job that met a broken line is tried again
 UNFINISHED = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.PAUSED, JobState.VERIFYING})
 
 
@@ -74,6 +75,11 @@ class Job(SQLModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_type=Utc)
     created_at: datetime = Field(default_factory=now, sa_type=Utc)
     updated_at: datetime = Field(default_factory=now, sa_type=Utc)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether its time has come; a wait that is longer than any is of a clock that was put back since."""
+        return self.not_before is None or not timedelta() < self.not_before - now() <= LONGEST_WAIT
 
     @property
     def eta_s(self) -> float | None:

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 
 from core.app import Modelyard
 from core.errors import ModelyardError
+from core.events import now
 from core.registry.jobs import Job
 from core.settings import Settings
 from tests.cli.program import done, modelyard, start
@@ -280,3 +282,10 @@ async def test_a_front_gives_up_when_nobody_works(settings: Settings, monkeypatc
         with pytest.raises(ModelyardError, match="Nothing happens to stuck"):
             _ = [one async for one in yard.downloads.follow(added.id)]
     assert len(started) == 3
+
+
+@pytest.mark.parametrize(("wait_s", "due"), [(None, True), (-5, True), (5, False), (590, False), (3600, True)])
+def test_a_clock_that_is_put_back_keeps_no_job_waiting(wait_s: float | None, due: bool) -> None:
+    """D6: a retry waits ten minutes at the most."""
+    not_before = None if wait_s is None else now() + timedelta(seconds=wait_s)
+    assert Job(user_id="me", title="model", not_before=not_before).is_due is due
