@@ -46,7 +46,7 @@ def _until_last(
     """Wait until the lines of the last frame are so."""
     deadline = program.now + within_s
     while not shows(last := _last_frame(program, first)):
-        assert program.now < deadline, last
+        assert program.now < deadline, "\n".join(last)
         program.watch(0.1)
 
 
