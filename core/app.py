@@ -94,6 +94,7 @@ class Modelyard:
         analytics = AnalyticsService(registry, Sampler(registry, access))
         files = FilesService(settings, registry)
         downloads = DownloadService(settings, registry, keys, hosts)
+        chat = ChatService(registry, places)
         try:
             yield cls(
                 settings=settings,
@@ -103,7 +104,7 @@ class Modelyard:
                 catalog=catalog,
                 hosts=hosts,
                 deploys=deploys,
-                chat=ChatService(registry, places),
+                chat=chat,
                 connections=ConnectionService(registry, places),
                 analytics=analytics,
                 exchange=ExchangeService(registry, bus),
@@ -113,6 +114,7 @@ class Modelyard:
                 verifications=VerifyService(registry, hosts, files, downloads),
             )
         finally:
+            await chat.close()
             await analytics.close()
             await keys.close()
             await runtimes.close()

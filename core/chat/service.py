@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from core.registry.store import Registry
 
 _SILENCE_S = 300.0  # an engine may compute a long question for minutes before its first word
+_CLOSE_S = 3.0
 SYSTEM_PROMPT = "system_prompt"  # in a record's metadata
 
 
@@ -56,6 +57,14 @@ class ChatService:
     def __init__(self, registry: Registry, places: Places) -> None:
         self._registry = registry
         self._places = places
+        self._asking: set[asyncio.Future[None]] = set()
+        self._recording: set[asyncio.Task[Call]] = set()
+
+    async def close(self) -> None:
+        """Let answers that are being broken off be counted while there is a registry to count them in."""
+        for under_way in (self._asking, self._recording):
+            if under_way:
+                await asyncio.wait(under_way, timeout=_CLOSE_S)
 
     async def ask(
         self,
@@ -80,6 +89,8 @@ class ChatService:
         turns = messages_of(messages)
         _check_abilities(model, asked, pictures=any(turn.images for turn in turns))
         figures = _Figures()
+        over = asyncio.get_running_loop().create_future()
+        self._asking.add(over)
         try:
             async with self._places.open(model, silence_s=_SILENCE_S) as place:
                 figures.sent_to(place)
@@ -94,10 +105,20 @@ class ChatService:
             raise
         finally:
             figures.stop()
-            call = await asyncio.shield(self._record(model, figures, conversation_id)) if figures.counts else None
+            self._asking.discard(over)
+            recording = self._keep(self._record(model, figures, conversation_id)) if figures.counts else None
+            over.set_result(None)
+            call = await asyncio.shield(recording) if recording else None
             if call is not None and recorded is not None:
                 recorded(call)
         yield figures.done(call.id if call else None)
+
+    def _keep(self, recording: Coroutine[Any, Any, Call]) -> asyncio.Task[Call]:
+        """Whoever waits for it may be cancelled, and cancelled again: it is written all the same."""
+        task = asyncio.create_task(recording)
+        self._recording.add(task)
+        task.add_done_callback(self._recording.discard)
+        return task
 
     async def _record(self, model: Model, figures: _Figures, conversation_id: str) -> Call:
         from core.registry.records import Call

@@ -26,11 +26,11 @@ class TalkingYard(Yard):
     async def open(self, settings: Settings) -> AsyncIterator[Modelyard]:
         async with super().open(settings) as yard:
             places = Places(yard.registry, cast("Any", None), Keys({"test": KEY}))
-            yield replace(
-                yard,
-                chat=ChatService(yard.registry, places),
-                connections=ConnectionService(yard.registry, places),
-            )
+            chat = ChatService(yard.registry, places)
+            try:
+                yield replace(yard, chat=chat, connections=ConnectionService(yard.registry, places))
+            finally:
+                await chat.close()
 
 
 def filled_with(server: FakeProvider, **more: Any) -> Any:
