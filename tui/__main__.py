@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from core.settings import Settings
 
+_FRAMES = "120"  # a second at most: rows that are there wait 8 ms for the next one, not 17
 _YIELD_S = 0.001  # what reads and writes in threads gives way to the screens so soon, not after Python's 0.005
 
 
@@ -42,6 +43,7 @@ def _open() -> int:
 
 
 def _screens(settings: Settings, chat_with: str | None) -> int:
+    os.environ.setdefault("TEXTUAL_FPS", _FRAMES)
     from tui.app import run_screens
 
     sys.setswitchinterval(_YIELD_S)

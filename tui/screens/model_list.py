@@ -115,10 +115,13 @@ class ModelList(PagedList[ModelRow]):
         if place is not None:
             await self.reload(select=wanted)
             return
-        rows = await self._registry.model_rows(query, 0, PAGE)
+        pages: dict[int, Sequence[ModelRow]] = {0: (rows := await self._registry.model_rows(query, 0, PAGE))}
         self.counted = len(rows) < PAGE
         at_least = max(len(rows), 0 if self.counted else self.count)
-        self._take({0: rows}, at_least, self._find({0: rows}, wanted) or 0)
+        cursor = self._find(pages, wanted) or 0
+        if cursor + self.size.height > PAGE and not self.counted:
+            pages[1] = await self._registry.model_rows(query, PAGE, PAGE)
+        self._take(pages, at_least, cursor)
         await self._until_drawn()
         counts = await self._registry.count_models(query)
         self.total, self.counted = counts.total, True
