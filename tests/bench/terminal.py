@@ -127,9 +127,12 @@ class Recorded:
         self.columns, self.rows = columns, rows
         termios.tcsetwinsize(self._fd, (rows, columns))
 
-    def frames(self, *, first: int = 0) -> list[tuple[float, str]]:
-        """Every whole frame that a terminal would show that is empty before chunk `first`: when, and its text."""
-        screen = pyte.Screen(self.columns, self.rows)
+    def frames(self, *, first: int = 0, rows: int | None = None) -> list[tuple[float, str]]:
+        """Every whole frame that a terminal would show that is empty before chunk `first`: when, and its text.
+
+        With more `rows` than the terminal has, what is drawn for a larger one is seen as such.
+        """
+        screen = pyte.Screen(self.columns, rows or self.rows)
         stream = pyte.ByteStream(screen)
         frames: list[tuple[float, str]] = []
         amid, begun = False, b""

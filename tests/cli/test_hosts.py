@@ -134,7 +134,7 @@ def test_hosts_are_changed_looked_into_and_forgotten(fleet: Fleet, first_contact
 def test_a_host_that_is_cut_off_is_told_as_unreachable(
     fleet: Fleet, first_contact: tuple[str, ...], settings: Settings
 ) -> None:
-    settings.config_dir.mkdir(parents=True, exist_ok=True)
+    settings.config_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     (settings.config_dir / "config.toml").write_text("connect_timeout_s = 3\n")
     done(*first_contact[:3], "--ssh-config", str(fleet.ssh_config))
     with fleet.hosts[0].cut():

@@ -49,6 +49,9 @@ def get(server: FileServer, folder: Path, *, limits: Limits = QUICK) -> Path:
     return Transfer(remote, folder / "model.gguf", limits=limits).run().path
 
 
+_ON_THE_WAY = 128 << 10  # bytes that the server has sent and the kernel holds for a program that is killed
+
+
 class Victims:
     """The program that forks them; see victim.py."""
 
@@ -129,7 +132,7 @@ def test_killed_at_a_hundred_random_moments(server: FileServer, victims: Victims
             if ended == 0 or (folder / "recorded").exists():
                 break
             died += 1
-        assert server.sent - before - size <= died * (size * 0.01 + victim.PART)
+        assert server.sent - before - size <= died * (size * 0.01 + victim.PART + _ON_THE_WAY)
         kills, rounds = kills + died, rounds + 1
         assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} >= set(contents)
     assert rounds < kills

@@ -43,12 +43,21 @@ def quick(pilot: Pilot[Any]) -> Iterator[None]:
 async def calm(pilot: Pilot[Any]) -> None:
     """Wait until every widget waits for a message, no timer is about to fire, and what is due is drawn."""
     app, deadline = pilot.app, _deadline()
-    for _ in range(_CALM_TURNS):
+    turns = 0
+    while turns < _CALM_TURNS and asyncio.get_running_loop().time() < deadline:
         await _quiet(app, deadline)
-        if app.screen_stack and app._exception is None:
-            app.screen._on_timer_update()
+        if not app.screen_stack or app._exception is not None:
+            return
+        turns = 0 if _is_due(app) else turns + 1
+        app.screen._on_timer_update()
         await asyncio.sleep(_TURN_S)
     await _quiet(app, deadline)
+
+
+def _is_due(app: App[Any]) -> bool:
+    """Whether styles, a layout or a drawing are still to come, of which no message tells."""
+    flags = ("_layout_required", "_scroll_required", "_repaint_required", "_dirty_widgets", "_next_callbacks")
+    return any(getattr(widget, flag, None) for widget in [app.screen, *app.screen.walk_children()] for flag in flags)
 
 
 def _deadline() -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.bench.screens import FILLED, fill
 from tests.bench.terminal import Recorded
 
 _MODELS = 60
+_TALL = 60  # rows, more than any terminal here
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +43,30 @@ def _answered(program: Recorded, before: int, *, within_s: float = 20.0) -> None
 
 
 def _until_last(
-    program: Recorded, shows: Callable[[list[str]], bool], *, first: int = 0, within_s: float = 20.0
+    program: Recorded,
+    shows: Callable[[list[str]], bool],
+    *,
+    first: int = 0,
+    rows: int | None = None,
+    within_s: float = 20.0,
 ) -> None:
     """Wait until the lines of the last frame are so."""
     deadline = program.now + within_s
-    while not shows(last := _last_frame(program, first)):
+    while not shows(last := _last_frame(program, first, rows=rows)):
         assert program.now < deadline, "\n".join(last)
         program.watch(0.1)
 
 
-def _last_frame(program: Recorded, first: int) -> list[str]:
-    frames = program.frames(first=first)
+def _last_frame(program: Recorded, first: int, *, rows: int | None = None) -> list[str]:
+    frames = program.frames(first=first, rows=rows)
     return frames[-1][1].split("\n") if frames else [""]
+
+
+def _fills(rows: int, lines: list[str]) -> bool:
+    """Whether the screens are drawn for so many rows, from the first to the last."""
+    used = [line for line in lines[:rows] if line.strip()]
+    is_whole = len(lines) > rows and "Help" in lines[rows - 1] and not "".join(lines[rows:]).strip()
+    return is_whole and "Modelyard" in used[0] and "0000 model" in "".join(used)
 
 
 def _until_whole(program: Recorded, first: int) -> None:
@@ -78,11 +92,7 @@ def test_another_size_and_the_same_again_are_drawn_whole(program: Recorded) -> N
         first = len(program.chunks)
         program.resize(*size)
         _answered(program, first)
-        _until_last(
-            program,
-            lambda lines: "Modelyard" in lines[0] and "0000 model" in "".join(lines) and "Help" in lines[-1],
-            first=first,
-        )
+        _until_last(program, partial(_fills, size[1]), first=first, rows=_TALL)
 
 
 def test_after_a_stop_everything_is_written_again(program: Recorded) -> None:
