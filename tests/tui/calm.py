@@ -17,7 +17,7 @@ from textual.pilot import Pilot
 
 _SOON_S = 0.06  # a timer that draws or asks so soon belongs to what was begun
 _TURN_S = 0.001
-_CALM_TURNS = 2
+_CALM_TURNS, _MOST_TURNS = 2, 20
 _DEADLINE_S = 30.0
 
 
@@ -44,20 +44,21 @@ async def calm(pilot: Pilot[Any]) -> None:
     """Wait until every widget waits for a message, no timer is about to fire, and what is due is drawn."""
     app, deadline = pilot.app, _deadline()
     turns = 0
-    while turns < _CALM_TURNS and asyncio.get_running_loop().time() < deadline:
+    for _ in range(_MOST_TURNS):
         await _quiet(app, deadline)
         if not app.screen_stack or app._exception is not None:
             return
         turns = 0 if _is_due(app) else turns + 1
+        if turns > _CALM_TURNS:
+            break
         app.screen._on_timer_update()
         await asyncio.sleep(_TURN_S)
     await _quiet(app, deadline)
 
 
 def _is_due(app: App[Any]) -> bool:
-    """Whether styles, a layout or a drawing are still to come, of which no message tells."""
-    flags = ("_layout_required", "_scroll_required", "_repaint_required", "_dirty_widgets", "_next_callbacks")
-    return any(getattr(widget, flag, None) for widget in [app.screen, *app.screen.walk_children()] for flag in flags)
+    """Whether a layout or a drawing is still to come, of which no message tells."""
+    return bool(app.screen._layout_required or app.screen._dirty_widgets)
 
 
 def _deadline() -> float:
