@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import curses
 import os
 import select
-import signal
 from codecs import getincrementaldecoder
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -37,11 +35,6 @@ _AGAIN_S = 0.01
 
 class Terminal(LinuxDriver):
     """Textual's, which tells when the line is slower than the screens, and takes 0.05 s for Escape instead of 0.1."""
-
-    def start_application_mode(self) -> None:
-        """A signal wakes the loop, also one that comes just when it begins to wait: a new size is seen at once."""
-        super().start_application_mode()  # type: ignore[no-untyped-call]
-        asyncio.get_running_loop().add_signal_handler(signal.SIGURG, _heed)  # opens asyncio's descriptor for signals
 
     @property
     def is_behind(self) -> bool:
@@ -117,10 +110,6 @@ class DrawsChanges(App[None]):
     def _send_late(self) -> None:
         self._is_due = False
         self._send()
-
-
-def _heed() -> None:
-    """Nothing more than to wake."""
 
 
 def _erases_in_colour() -> bool:

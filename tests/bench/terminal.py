@@ -28,6 +28,7 @@ _ANSWERS: tuple[tuple[re.Pattern[bytes], bytes], ...] = (
     (re.compile(rb"\x1b\[\?2026\$p"), b"\x1b[?2026;2$y"),
     (re.compile(rb"\x1b\[\?2048\$p"), b"\x1b[?2048;0$y"),
 )
+_OF_ANOTHER_TERMINAL = ("COLUMNS", "LINES")
 _FOREIGN_TO_PYTE = re.compile(rb"\x1b\[[<=>][0-9;:]*[a-zA-Z]|\x1b[P_^X].*?\x1b\\", re.DOTALL)
 _BEGUN = re.compile(rb"\x1b(?:\[[0-9;:<=>?$]*|[P_^X][^\x1b]*\x1b?)?\Z")
 
@@ -58,7 +59,8 @@ class Recorded:
         if self._pid == 0:
             try:
                 termios.tcsetwinsize(0, (self.rows, self.columns))
-                os.execvpe(self.argv[0], [*self.argv], {**self.env, "TERM": "xterm-256color", "COLORTERM": "truecolor"})
+                env = {name: value for name, value in self.env.items() if name not in _OF_ANOTHER_TERMINAL}
+                os.execvpe(self.argv[0], [*self.argv], {**env, "TERM": "xterm-256color", "COLORTERM": "truecolor"})
             finally:
                 os._exit(127)
         return self
