@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from core.app import Modelyard
     from tui.app import ModelyardApp
 
+_CARD_AFTER_S = 0.06
 _MINUTE_TEXTS_S = 20.0
 _IN_FIELDS = frozenset({"back", "reload"})
 
@@ -39,6 +41,7 @@ class ListScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.set_class(self.modelyard.is_wide, "-wide")  # Textual does it too late, and lays out once more
+        self._card_due = False
         self._again = False
         self._reloading = False
         self._select: str | None = None
@@ -176,6 +179,17 @@ class ListScreen(Screen[None]):
 
     def selected_changed(self) -> None:
         """The card and the keys follow the cursor."""
+        self.show_selected()
+
+    def show_selected_soon(self) -> None:
+        """The rows first; the card follows a moment later, once for many."""
+        if not self._card_due:
+            self._card_due = True
+            self.modelyard.guard(self._show_due(), group="card")
+
+    async def _show_due(self) -> None:
+        await asyncio.sleep(_CARD_AFTER_S)
+        self._card_due = False
         self.show_selected()
 
     def show_selected(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -26,7 +25,6 @@ from tui.widgets.paged_list import PagedList
 from tui.widgets.plain import Flow, Plain, TextField
 
 _LOOK_S = 0.5
-_CARD_AFTER_S = 0.03
 _LABELS: Mapping[tuple[str, str], str] = {
     ("downloads.use", "catalog"): "Download",
     ("downloads.use", "installed"): "Deploy",
@@ -46,7 +44,6 @@ class DownloadsScreen(DownloadReading):
 
     def __init__(self) -> None:
         super().__init__()
-        self._card_due = False
         self._list: PagedList[Any] = self.view.make_list(lambda: self.known)
 
     def above(self) -> Iterable[Widget]:
@@ -110,7 +107,7 @@ class DownloadsScreen(DownloadReading):
         if self.files_problem is not None and self.view_name == InstalledView.NAME:
             self.say_problem(self.files_problem)
         self._say_counts(len(found))
-        self.on_paged_list_selected()
+        self.selected_changed()
 
     def when_empty(self) -> str:
         if self.view.table.is_narrowed:
@@ -242,16 +239,8 @@ class DownloadsScreen(DownloadReading):
 
     # The selected line, and marks
 
-    def on_paged_list_selected(self) -> None:
-        """The rows first; the card follows a moment later, once for many."""
-        if not self._card_due:
-            self._card_due = True
-            self.modelyard.guard(self._show_card(), group="card")
-
-    async def _show_card(self) -> None:
-        await asyncio.sleep(_CARD_AFTER_S)
-        self._card_due = False
-        self.show_selected()
+    def selected_changed(self) -> None:
+        self.show_selected_soon()
 
     def action_mark(self) -> None:
         """Mark the line, or take its mark off."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -36,7 +35,6 @@ from tui.screens.model_list import SORTS, ModelList
 from tui.widgets.paged_list import PagedList
 from tui.widgets.plain import TextField
 
-_CARD_AFTER_S = 0.06
 _LOADING = "Opening the registry…"
 
 
@@ -46,10 +44,6 @@ class ModelsScreen(BulkActions):
     PLACE = "models"
     LOADING = _LOADING
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("models")]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._card_due = False
 
     def above(self) -> Iterable[Widget]:
         yield FilterBar()
@@ -210,15 +204,7 @@ class ModelsScreen(BulkActions):
             await self.app.push_screen_wait(CopyDialog(row.model.name, row.model.id))
 
     def selected_changed(self) -> None:
-        """The rows first; the card follows a moment later, once for many."""
-        if not self._card_due:
-            self._card_due = True
-            self.modelyard.guard(self._show_card(), group="card")
-
-    async def _show_card(self) -> None:
-        await asyncio.sleep(_CARD_AFTER_S)
-        self._card_due = False
-        self.show_selected()
+        self.show_selected_soon()
 
     def show_new(self, model_id: str) -> None:
         """Filters that could hide it go."""
