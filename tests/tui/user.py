@@ -16,22 +16,28 @@ from tui.app import ModelyardApp
 
 _LONG = {"core", "logs", "deploy", "answer", "copy"}  # workers that end when the test lets them
 _DEADLINE_S = 30.0
+_MOMENT_S = 0.5
 _TURN_S = 0.005
 
 
 async def until(pilot: Pilot[None], true: Callable[[], bool], what: str = "", *, within_s: float = _DEADLINE_S) -> None:
-    """Wait until it is true; fail at the deadline with what is on the screen."""
+    """Wait until it is true; fail at the deadline with what is on the screen.
+
+    What comes with it comes a moment later: a title tells the new order before the rows have it. Work that a test
+    holds is not waited for.
+    """
     deadline = time.monotonic() + within_s
     while not true():
         if time.monotonic() > deadline:
             raise AssertionError(f"never came: {what or true}\n{screen_text(pilot)}")
         await pilot.pause(0.02)
+    await settle(pilot, within_s=_MOMENT_S)
 
 
-async def settle(pilot: Pilot[None]) -> None:
-    """Wait until no short work and no drawing is pending."""
-    turns = 0
-    while turns < 2:
+async def settle(pilot: Pilot[None], *, within_s: float = _DEADLINE_S) -> None:
+    """Wait until no short work and no drawing is pending, or the time is over."""
+    turns, end = 0, time.monotonic() + within_s
+    while turns < 2 and time.monotonic() < end:
         await calm(pilot)
         turns = 0 if _busy(pilot) else turns + 1
         await asyncio.sleep(0 if turns else _TURN_S)
