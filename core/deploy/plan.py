@@ -64,7 +64,7 @@ class Planner:
         draft = _Draft.decide(seen, options, avoid=avoid)
         present = await self._image_present(seen, draft.image)
         findings = tuple(draft.findings(present=present, replace=replace))
-        return draft.plan(findings, owner=self._registry.user_id)
+        return draft.plan(findings, has_image=present, owner=self._registry.user_id)
 
     async def _image_present(self, seen: Survey, image: str) -> bool:
         if seen.runtime is not RuntimeName.DOCKER or isinstance(seen.runtime_info, Exception):
@@ -174,7 +174,7 @@ class _Draft:
             found += checks.host_memory(seen, self.memory, on_gpu=bool(self.gpus))
         return found
 
-    def plan(self, findings: tuple[Finding, ...], *, owner: str) -> Plan:
+    def plan(self, findings: tuple[Finding, ...], *, has_image: bool, owner: str) -> Plan:
         """Write it down."""
         seen = self.seen
         return Plan(
@@ -186,6 +186,7 @@ class _Draft:
             runtime=seen.runtime,
             options=self.options,
             image=self.image,
+            has_image=has_image,
             model_path=seen.model_path,
             spec=self._spec(owner),
             findings=findings,

@@ -262,7 +262,7 @@ class DeployService:
         )
 
     async def _fetch_image(self, plan: Plan, server: Server, runtime: Runtime) -> AsyncIterator[Event]:
-        if plan.runtime is not RuntimeName.DOCKER or await runtime.has_image(plan.image):
+        if plan.runtime is not RuntimeName.DOCKER or plan.has_image:
             return
         async for done, total in runtime.pull(plan.image):
             yield Progress(task=server.id, text=f"pulling {plan.image}", done=done, total=total, unit="bytes")
@@ -283,9 +283,7 @@ class DeployService:
     async def _create_and_start(
         self, plan: Plan, server: Server, runtime: Runtime
     ) -> tuple[Server, ServerChanged | None]:
-        previous = await runtime.inspect(plan.spec.name)
-        if previous is not None:
-            await runtime.remove(previous.id)  # refuses what is not ours
+        await runtime.remove(plan.spec.name)  # refuses what is not ours
         labels = {**plan.spec.labels, DEPLOYMENT: server.deployment_id or "", SPEC: spec_hash(plan.spec)}
         key = secrets.token_urlsafe(32).encode() if plan.options.api_key else b""
         created = await runtime.create(replace(plan.spec, labels=labels), files={API_KEY_FILE: key} if key else {})

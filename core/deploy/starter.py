@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from core.deploy.health import ask
 from core.deploy.lifecycle import Trigger
 from core.engines import engine_named
-from core.engines.base import Diagnosis
+from core.engines.base import READY, Diagnosis
 from core.errors import EngineUnavailable, HostUnreachable, ModelyardError, StartFailed
 from core.events import Event, LogLine, Progress
 from core.registry.values import EngineName
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from core.settings import Settings
 
 _KEPT_LINES = 400
-_FIRST_POLL_S = 0.05
+_FIRST_POLL_S = 0.1
 _LOG_END_S = 3.0
 _ENDED = frozenset({Phase.EXITED, Phase.RESTARTING})
 ENDED_BY_SIGNAL = frozenset({137, 143})  # exit codes after SIGKILL and SIGTERM
@@ -50,7 +50,7 @@ class Starter:
             StartFailed: it ended or did not answer in time; the server is stopped and its record says why.
         """
         engine = engine_named(EngineName(server.server_type))
-        log = _LogTail(runtime, server)
+        log = _LogTail(runtime, server, engine)
         watchdog = _Watchdog()
         deadline = time.monotonic() + self._settings.load_timeout_s
         pause = _FIRST_POLL_S
@@ -60,14 +60,16 @@ class Starter:
                 for event in self._read(log, engine, server):
                     yield event
                 try:
-                    observed = await runtime.inspect(server.container_id)
+                    observed, healthy = await asyncio.gather(
+                        runtime.inspect(server.container_id),
+                        ask(connection, server.port or 0, engine.health_path),
+                    )
                     watchdog.outage = watchdog.outage or log.broke
                     if watchdog.was_interrupted(observed):
                         yield Progress(task=server.id, text=f"starting again: {server.host_name} ended it")
                         await runtime.start(server.container_id)
                     elif watchdog.has_failed(observed):
                         await self._fail(server, runtime, engine, log, observed)
-                    healthy = await ask(connection, server.port or 0, engine.health_path)
                 except (EngineUnavailable, HostUnreachable) as error:
                     watchdog.outage = True
                     yield Progress(task=server.id, text=f"waiting for {server.host_name}: {clean_line(error.message)}")
@@ -169,13 +171,15 @@ def explain(engine: Engine, lines: Sequence[str], observed: Observed | None) -> 
 class _LogTail:
     """Reads a server's log beside everything else; begins anew when the line was lost."""
 
-    def __init__(self, runtime: Runtime, server: Server) -> None:
+    def __init__(self, runtime: Runtime, server: Server, engine: Engine) -> None:
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self.broke = False  # it ended with the engine or the line, not with the server
         self._runtime = runtime
         self._server = server
+        self._engine = engine
         self._new: deque[tuple[str, str]] = deque()
         self._arrived = asyncio.Event()
+        self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def ensure(self) -> None:
@@ -190,6 +194,8 @@ class _LogTail:
                 self.lines.append(line)
                 self._new.append((stream, line))
                 self._arrived.set()
+                if self._engine.phase(line) == READY:
+                    self._ready.set()
         except ModelyardError:  # the caller meets the same error where it can be told
             self.broke = True
 
@@ -198,11 +204,14 @@ class _LogTail:
         taken = list(self._new)
         self._new.clear()
         self._arrived.clear()
+        self._ready.clear()
         return taken
 
     async def wait(self, seconds: float) -> None:
-        """Until something is written, or that long; never shorter than the first poll."""
-        await asyncio.sleep(min(seconds, _FIRST_POLL_S))
+        """Until the engine says that it is ready, or after the first poll's time anything, or that long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), min(seconds, _FIRST_POLL_S))
+            return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._arrived.wait(), max(0.0, seconds - _FIRST_POLL_S))
 

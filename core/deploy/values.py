@@ -53,6 +53,7 @@ class Plan:
     runtime: RuntimeName
     options: DeployOptions
     image: str
+    has_image: bool  # it was on the host
     model_path: str
     spec: ServerSpec
     findings: tuple[Finding, ...]
@@ -84,6 +85,7 @@ class Plan:
             "engine": self.engine.value,
             "runtime": self.runtime.value,
             "image": self.image,
+            "has_image": self.has_image,
             "model_path": self.model_path,
             "command": list(self.command),
             "url": self.url,

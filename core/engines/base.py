@@ -10,6 +10,7 @@ from core.registry.values import DeployOptions, EngineName
 
 API_KEY_FILE = "/run/secrets/modelyard-api-key"
 MODELS_MOUNT = "/models"
+READY = "ready"  # the phase of an engine that says that it serves
 
 
 @dataclass(frozen=True, kw_only=True)

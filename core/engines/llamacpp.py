@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from core.engines import flags
-from core.engines.base import Diagnosis, Launch, LaunchRequest
+from core.engines.base import READY, Diagnosis, Launch, LaunchRequest
 from core.engines.diagnosis import COMMON, GENERIC, Rule, diagnose
 from core.registry.values import DeployOptions, EngineName
 
@@ -86,7 +86,7 @@ _TASK_FLAGS = {"embed": ("--embeddings",), "rerank": ("--rerank",)}
 _PHASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), phase)
     for pattern, phase in (
-        (r"server is listening on|llama_server: listening on", "ready"),
+        (r"server is listening on|llama_server: listening on", READY),
         (r"llama_server: model loaded|main: model loaded", "model loaded"),
         (r"load_model: loading model|load_model: local path", "loading the model"),
         (r"load_tensors: loading model tensors", "loading weights"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from core.engines import flags
-from core.engines.base import Diagnosis, Launch, LaunchRequest
+from core.engines.base import READY, Diagnosis, Launch, LaunchRequest
 from core.engines.diagnosis import COMMON, GENERIC, Rule, diagnose
 from core.engines.vllm_failures import RULES, STARTS
 from core.registry.values import DeployOptions, EngineName
@@ -70,7 +70,7 @@ _AS_MODULE = ("-m", "vllm.entrypoints.openai.api_server", "--model")
 _PHASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), phase)
     for pattern, phase in (
-        (r"Application startup complete", "ready"),
+        (r"Application startup complete", READY),
         (r"Starting vLLM (?:API )?server", "opening the port"),
         (r"init engine \(.*\) took", "engine ready"),
         (r"Graph capturing finished", "graphs captured"),

@@ -134,7 +134,10 @@ class Runtime(Protocol):
         """SIGTERM, wait, SIGKILL; no error when it is stopped already."""
 
     async def remove(self, server_id: str) -> None:
-        """Remove a server with our label (never another one), and its anonymous volumes; files of models stay."""
+        """Remove a server with our label (never another one), and its anonymous volumes; files of models stay.
+
+        By id or name; no error when there is no such server.
+        """
 
     async def list(self) -> list[Observed]:
         """All servers with the label `modelyard.managed`, whoever made them."""

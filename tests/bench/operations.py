@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 
@@ -29,7 +30,8 @@ from tests.fleet.fleet import Fleet
 from tests.fleet.host import FleetHost
 
 _OPTIONS = DeployOptions(max_model_len=512, port=8000)
-_STARTS = ("docker run", "deploy", "dry run and deploy")
+_WITHOUT_KEY = replace(_OPTIONS, api_key=False)
+_STARTS = ("docker run", "deploy without a key", "deploy", "dry run and deploy")
 _EACH_WAY_MS = 50
 Operation = Callable[[], Awaitable[object]]
 
@@ -81,16 +83,22 @@ async def _measure(fleet: Fleet, path: str, rounds: int) -> dict[str, object]:
 async def _beside_docker(
     yard: Modelyard, host: Host, machine: FleetHost, path: str, rounds: int
 ) -> dict[str, list[float]]:
-    """Seconds of ours and of plain Docker in turns; both count as started when the health check answers."""
+    """Seconds of ours and of plain Docker in turns; both count as started when the health check answers.
+
+    A plain container has no API key; ours has one, in a file that the engine unpacks into the container.
+    """
     connection = yard.hosts.connection(host)
     plans: list[Plan] = []
 
-    async def plan() -> None:
-        plans.append(await yard.deploys.plan("smol", host.name, _OPTIONS))
+    async def plan(options: DeployOptions = _OPTIONS) -> None:
+        plans.append(await yard.deploys.plan("smol", host.name, options))
 
     operations: dict[str, Operation] = {
         "docker run": lambda: _docker_run(machine, connection, path),
         "docker stop": lambda: asyncio.to_thread(machine.docker, "stop", "plain"),
+        "dry run without a key": lambda: plan(_WITHOUT_KEY),
+        "deploy without a key": lambda: _drain(yard.deploys.deploy(plans[-1], confirmed=True)),
+        "stop without a key": lambda: _drain(yard.deploys.stop("smol")),
         "dry run": plan,
         "deploy": lambda: _drain(yard.deploys.deploy(plans[-1], confirmed=True)),
         "stop": lambda: _drain(yard.deploys.stop("smol")),

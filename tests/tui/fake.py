@@ -135,6 +135,7 @@ class FakeDeploys:
             runtime=RuntimeName.DOCKER,
             options=options,
             image="vllm/vllm-openai:v0.32.0",
+            has_image=True,
             model_path=path,
             spec=_spec(model, options),
             findings=tuple(self._script.findings),

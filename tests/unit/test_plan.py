@@ -92,7 +92,7 @@ def server(**changes: object) -> Server:
 
 def plan(survey: Survey, options: DeployOptions | None = None, *, present: bool = True) -> Plan:
     draft = _Draft.decide(survey, options or DeployOptions())
-    return draft.plan(tuple(draft.findings(present=present, replace=False)), owner="me")
+    return draft.plan(tuple(draft.findings(present=present, replace=False)), has_image=True, owner="me")
 
 
 def problems(made: Plan) -> list[str]:
