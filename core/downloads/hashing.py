@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-_BUFFERS = 3  # one is filled while the others wait for their turn
+from core.files import direct
+
+_BUFFERS = 4  # one is filled, one is written, and the others wait for the hash
 _CACHED = 1 << 20  # bytes read from the page cache at once
 
 
@@ -20,7 +22,12 @@ class Buffers:
     def __init__(self, size: int) -> None:
         self._free: SimpleQueue[memoryview] = SimpleQueue()
         for _ in range(_BUFFERS):
-            self._free.put(memoryview(bytearray(size)))
+            self._free.put(direct.buffer(size))
+
+    @property
+    def are_out(self) -> bool:
+        """Whether the next one has to be waited for: disk or hash are slower than the line."""
+        return self._free.empty()
 
     def get(self) -> memoryview:
         """A free one, sooner or later."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from core.downloads.few_or_many import FewOrMany
 from core.downloads.http import Http
 from core.downloads.partial import SMALL, Partial, no_room
 from core.downloads.placing import How, Placing
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from core.downloads.bandwidth import Bandwidth
     from core.downloads.sources.base import Listing, Source, SourceFile
 
-_SMALL_AT_ONCE = 8  # each waits for its answer most of the time
+_SMALL_AT_ONCE = 16  # at most, where each waits for its answer most of the time
 _SPARE = 64 << 20  # bytes that stay free on the disk
 
 
@@ -125,25 +126,30 @@ class DownloadRun:
             stack.callback(self._settling.settle)  # what is whole gets its name even if another file failed
             large = stack.enter_context(ThreadPoolExecutor(self._at_once, thread_name_prefix="file"))
             small = stack.enter_context(ThreadPoolExecutor(_SMALL_AT_ONCE, thread_name_prefix="small"))
+            running: list[Future[None]] = []
             largest_first = sorted(self._listing.files, key=lambda file: -(file.size or 0))
-            running = [(small if _is_small(file) else large).submit(self._file, file) for file in largest_first]
-            self._wait(running)
+            rest = [file for file in largest_first if not _is_small(file)]
+            few = FewOrMany(
+                small,
+                self._file,
+                most=_SMALL_AT_ONCE,
+                spare=lambda: running.extend(large.submit(self._file, file) for file in rest),
+            )
+            few.begin(file for file in largest_first if _is_small(file))
+            try:
+                _wait(lambda: [*few.running(), *running])
+            except BaseException:
+                few.stop()
+                self.cancel()
+                for one in running:
+                    one.cancel()
+                raise
         return self.finished
 
     def tidy(self) -> None:
         """Leave no claims beside the files: call it once what `run` gave is written down elsewhere."""
         for file in self._listing.files:
             Partial(self._folder / file.path).discard()
-
-    def _wait(self, running: list[Future[None]]) -> None:
-        """Until all are there, or one failed and the others are stopped."""
-        ended, _ = wait(running, return_when=FIRST_EXCEPTION)
-        failed = [error for one in ended if (error := one.exception()) is not None]
-        if failed:
-            self.cancel()
-            for one in running:
-                one.cancel()
-            raise failed[0]
 
     def _check_room(self) -> None:
         """Before the first byte (D12): what is still to come, with some room to spare."""
@@ -220,6 +226,15 @@ class DownloadRun:
         return Transfer(
             remote, target, limits=self._limits, bandwidth=self._bandwidth, http=self._http, finish=_finish(file)
         )
+
+
+def _wait(running: Callable[[], list[Future[None]]]) -> None:
+    """Until all are there, also those that come meanwhile; raises the error of the first that failed."""
+    while under_way := [one for one in running() if not one.done()]:
+        for ended in wait(under_way, return_when=FIRST_EXCEPTION).done:
+            ended.result()
+    for one in running():
+        one.result()
 
 
 def _is_small(file: SourceFile) -> bool:

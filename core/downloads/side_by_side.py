@@ -14,9 +14,12 @@ from core.downloads.parts import Part, Parts
 from core.downloads.requests import Requests
 from core.downloads.sink import Sink
 from core.downloads.values import Cancelled
+from core.downloads.writing import Piece, Writing
+from core.files.direct import BLOCK
 
-PIECE = 1 << 20  # bytes read, written and hashed at once, on a fast line
+PIECE = 4 << 20  # bytes read, written and hashed at once, on a fast line
 _LEAST_PIECE = 1 << 16
+_AHEAD = 1 << 20  # bytes that wait at a line that is faster than we are
 _QUICK_S, _SLOW_S = 0.05, 0.5  # a piece that came quicker may be larger, one that came slower has to be smaller
 _GROW_S = 0.25  # how often one more connection is tried
 _NOTE_STEP, _NOTE_SHARE = 4 << 20, 0.0025  # how much a program that is killed may lose
@@ -43,13 +46,14 @@ class SideBySide:
         connections: int,
     ) -> None:
         self._requests = requests
-        self._sink = sink
+        self._descriptor = sink.descriptor
         self._parts = parts
         self._partial = partial
         self._version = version
         self._safe = safe
         self._connections = connections
         self._hashing = Hashing(sink.descriptor, front=parts.front)
+        self._writing = Writing(sink, parts, self._hashing)
         self._failure: BaseException | None = None
         self._asked = self._ready = 0  # pieces since the last look, and those that were there already
 
@@ -57,6 +61,7 @@ class SideBySide:
         """Stop soon; `run` raises `Cancelled`."""
         self._requests.stop()
         self._parts.stop()
+        self._writing.end()
         self._hashing.end(drop=True)
 
     def run(self, reply: Reply | None) -> str:
@@ -65,7 +70,7 @@ class SideBySide:
         Raises:
             DownloadFailed: it does not come; what has come is noted. Cancelled: somebody asked.
         """
-        helpers = [self._helper(self._hashing.run), self._helper(self._keep_safe)]
+        helpers = [self._helper(work) for work in (self._hashing.run, self._writing.run, self._keep_safe)]
         readers = []
         if reply is not None and (part := self._parts.take(reply.start)) is not None:
             readers.append(self._helper(self._read_all, part, reply))
@@ -77,6 +82,7 @@ class SideBySide:
         finally:
             for reader in readers:
                 reader.join()
+            self._writing.end()
             self._hashing.end()
             for helper in helpers:
                 helper.join()
@@ -131,13 +137,13 @@ class SideBySide:
         """Bring what has come to the disk now and then, so that there is also little to do at the end."""
         while not self._parts.wait(self._parts.have + _SAFE_EVERY, longest_s=_SAFE_EVERY_S):
             spans = self._parts.spans()
-            os.fdatasync(self._sink.descriptor)
+            os.fdatasync(self._descriptor)
             self._safe = tuple(spans)
 
     # reading
 
     def _read_all(self, part: Part | None, reply: Reply | None) -> None:
-        """One connection's work: one part after the other."""
+        """One connection's work: one part after the other, read ahead of its writing by its buffers at most."""
         buffers = Buffers(PIECE)
         while (part := part or self._parts.take()) is not None:
             try:
@@ -159,29 +165,30 @@ class SideBySide:
     def _answer(self, part: Part, reply: Reply, buffers: Buffers) -> None:
         try:
             self._requests.refuse_other(reply, part.at, self._version)
-            length = min(_LEAST_PIECE, PIECE)
-            while (room := part.end - part.at) > 0 and not self._requests.stopped.is_set():
+            at, length = part.at, min(_LEAST_PIECE, PIECE)
+            while (room := part.end - at) > 0 and not self._requests.stopped.is_set():
                 began = time.monotonic()
-                self._piece(part, reply, min(length, room), buffers)
+                at += self._piece(part, at, reply, min(length - at % BLOCK, room), buffers)
                 length = _next_length(length, time.monotonic() - began)
         finally:
             self._requests.let_go(reply)
+            self._writing.drain()
 
-    def _piece(self, part: Part, reply: Reply, length: int, buffers: Buffers) -> None:
-        buffer, at = buffers.get(), part.at
+    def _piece(self, part: Part, at: int, reply: Reply, length: int, buffers: Buffers) -> int:
+        """Read it, and hand it on to be written; `at` is ahead of what is written of the part."""
         self._asked += 1
-        self._ready += reply.is_ahead(length)
+        self._ready += buffers.are_out or reply.is_ahead(min(length, _AHEAD))
+        buffer = buffers.get()
         try:
             count = reply.read_into(buffer[:length])
-            self._sink.write(buffer[:count], at)
         except BaseException:
             buffers.give_back(buffer)
             raise
         self._requests.moved()
-        self._parts.advance(part, count)
-        self._hashing.offer(at, buffer, count, buffers)
+        self._writing.put(Piece(part=part, at=at, buffer=buffer, count=count, home=buffers))
         if count < length:
             raise TryAgain("the server closed the line early")
+        return count
 
 
 def _next_length(length: int, took_s: float) -> int:

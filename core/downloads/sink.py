@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from core.downloads.partial import FULL, Partial, no_room
+from core.downloads.partial import FULL, SMALL, Partial, no_room
+from core.files.direct import DirectFile
 
 if TYPE_CHECKING:
     import threading
@@ -26,6 +27,7 @@ class Sink:
         self._stopped = stopped
         self._bandwidth = bandwidth
         self.descriptor = partial.open(size)
+        self._direct = DirectFile(partial.path) if size > SMALL else None
 
     def write(self, piece: memoryview, at: int) -> None:
         """All of a piece.
@@ -37,7 +39,8 @@ class Sink:
             self._bandwidth.take(len(piece), self._stopped)
         try:
             while piece:
-                written = os.pwrite(self.descriptor, piece[:_WRITE], at)
+                written = self._direct.write(piece, at) if self._direct is not None else 0
+                written = written or os.pwrite(self.descriptor, piece[:_WRITE], at)
                 piece, at = piece[written:], at + written
         except OSError as error:
             if error.errno in FULL:
@@ -46,4 +49,6 @@ class Sink:
 
     def close(self) -> None:
         """The descriptor is gone."""
+        if self._direct is not None:
+            self._direct.close()
         os.close(self.descriptor)

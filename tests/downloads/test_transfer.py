@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.downloads import partial, side_by_side, transfer
+from core.downloads import partial, side_by_side, sink, transfer
 from core.downloads.bandwidth import Bandwidth
 from core.downloads.http import Version
 from core.downloads.partial import Note, Partial
@@ -52,6 +52,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "_LEAST_PART", 300_000)
     monkeypatch.setattr(transfer, "SMALL", 0)
     monkeypatch.setattr(partial, "SMALL", 0)
+    monkeypatch.setattr(sink, "SMALL", 0)
     monkeypatch.setattr(transfer, "PIECE", 65_536)
     monkeypatch.setattr(side_by_side, "PIECE", 65_536)
     monkeypatch.setattr(side_by_side, "_GROW_S", 0.0)
@@ -334,9 +335,10 @@ def test_the_bandwidth_is_kept(server: FileServer, tmp_path: Path) -> None:
 _CHILD = """
 import sys
 from pathlib import Path
-from core.downloads import side_by_side, transfer
+from core.downloads import side_by_side, sink, transfer
 from core.downloads.values import Limits, RemoteFile
 transfer._LEAST_PART, transfer.PIECE, side_by_side.PIECE, side_by_side._NOTE_STEP = 300_000, 65_536, 65_536, 65_536
+sink.SMALL = 0
 url, target, sha = sys.argv[1:]
 print("ready", flush=True)
 transfer.Transfer(RemoteFile.at(url, sha256=sha), Path(target), limits=Limits(first_wait_s=0.01)).run()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import urllib3.util  # noqa: F401 - before the fork
 
-from core.downloads import partial, run, side_by_side, transfer
+from core.downloads import partial, run, side_by_side, sink, transfer
 from core.downloads.sources.base import Listing
 from core.downloads.values import Limits
 from core.errors import ModelyardError
@@ -23,7 +23,7 @@ PART, SMALL, _PIECE = 100_000, 60_000, 16_384
 
 def main() -> None:
     """Each line is {"listing", "folder", "most"}; the child's pid, then how it ended, are the answers."""
-    for module in (partial, transfer, run):
+    for module in (partial, transfer, run, sink):
         vars(module)["SMALL"] = SMALL
     for module in (transfer, side_by_side):
         vars(module)["PIECE"] = _PIECE
