@@ -52,9 +52,9 @@ class FewOrMany(Generic[T]):
 
     def stop(self) -> None:
         """Begin nothing more."""
-        self._todo.clear()
         with self._lock:
             self._spare = None
+        self._todo.clear()
 
     def _add(self) -> None:
         with self._lock:
