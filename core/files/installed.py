@@ -42,7 +42,7 @@ class _File(Protocol):
     def as_dict(self) -> dict[str, Any]: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class InstalledModel:
     """One model: a folder, or a single file.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,15 @@ class Usage:
     total: int
     free: int
     stores: dict[str, int] = field(default_factory=dict)  # by store, not in the total
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What lies on this machine besides what the folder's file tells of, and what all of it takes."""
+
+    unknown: Sequence[Path]
+    stores: Sequence[InstalledModel]
+    usage: Usage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +93,9 @@ class FilesService:
 
     async def unknown(self) -> list[Path]:
         """Model files in the folder that its file does not tell of: carried in, or put there by hand."""
-        models = await self.installed()
+        return await self._unknown(await self.installed())
+
+    async def _unknown(self, models: Sequence[InstalledModel]) -> list[Path]:
         return [self._folder / path for path in await asyncio.to_thread(adopting.unknown, self._folder, models)]
 
     async def adopt(self, folder: str = "") -> AsyncIterator[Progress | InstalledModel]:
@@ -150,26 +161,20 @@ class FilesService:
             async for event in self._verify(model):
                 yield event
 
+    async def survey(self, models: Sequence[InstalledModel]) -> Survey:
+        """What lies there besides these, the installed ones, and what all of it takes.
+
+        Raises:
+            OSError: the folder can't be read.
+        """
+        unknown, stores = await self._unknown(models), await self.stores()
+        usage = await asyncio.to_thread(_usage, self._folder, models, stores)
+        return Survey(unknown=unknown, stores=stores, usage=usage)
+
     async def usage(self) -> Usage:
         """What the models take, and what is free."""
-        models = {model.path: model.size for model in await self.installed()}
-        families: dict[str, int] = {}
-        for path, size in models.items():
-            family = path.partition("/")[0] if "/" in path else "other"
-            families[family] = families.get(family, 0) + size
-        total = await asyncio.to_thread(_size_of, self._folder)
-        free = shutil.disk_usage(_existing(self._folder)).free
-        kept: dict[str, dict[str, int]] = {}
-        for model in await self.stores():
-            kept.setdefault(model.store, {}).update({_blob(file): int(file["size"]) for file in model.files})
-        return Usage(
-            folder=str(self._folder),
-            models=models,
-            families=families,
-            total=total,
-            free=free,
-            stores={store: sum(files.values()) for store, files in kept.items()},
-        )
+        models, stores = await self.installed(), await self.stores()
+        return await asyncio.to_thread(_usage, self._folder, models, stores)
 
     async def to_delete(self, ref: str) -> InstalledModel:
         """What `delete` would delete; a file put there by hand only where `ref` is exactly its path.
@@ -276,6 +281,25 @@ def _event(model: InstalledModel, checked: Checked) -> FileChecked:
 def is_bad(condition: str) -> bool:
     """Whether a file is not what was installed."""
     return condition not in {Condition.FINE, Condition.UNKNOWN}
+
+
+def _usage(folder: Path, models: Iterable[InstalledModel], stores: Iterable[InstalledModel]) -> Usage:
+    taken = {model.path: model.size for model in models}
+    families: dict[str, int] = {}
+    for path, size in taken.items():
+        family = path.partition("/")[0] if "/" in path else "other"
+        families[family] = families.get(family, 0) + size
+    kept: dict[str, dict[str, int]] = {}
+    for model in stores:
+        kept.setdefault(model.store, {}).update({_blob(file): int(file["size"]) for file in model.files})
+    return Usage(
+        folder=str(folder),
+        models=taken,
+        families=families,
+        total=_size_of(folder),
+        free=shutil.disk_usage(_existing(folder)).free,
+        stores={store: sum(files.values()) for store, files in kept.items()},
+    )
 
 
 def _size_of(folder: Path) -> int:

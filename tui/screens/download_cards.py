@@ -39,7 +39,7 @@ _MOST_FILES = 30
 _BAR = 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileRow:
     """An installed model, or a file that is not told of; sizes in bytes."""
 

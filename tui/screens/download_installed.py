@@ -17,7 +17,10 @@ from tui.show import plural, size, toned
 from tui.widgets.columns import Cell, Column
 
 if TYPE_CHECKING:
-    from core.files.service import FilesService
+    from pathlib import Path
+
+    from core.files.installed import InstalledModel
+    from core.files.service import Survey
 
 _NEEDS_RECORD = frozenset({"use", "verify", "model", "copy", "repair", "training"})
 _OURS_ALONE = frozenset({"delete", "repair"})
@@ -130,24 +133,18 @@ def _states(row: FileRow, known: Known) -> list[str]:
     return ["bad" if word.endswith(" bad") else word, *(["pickle"] if row.model and row.model.pickle else [])]
 
 
-async def read_installed(files: FilesService) -> list[FileRow]:
-    """What the folder's own record tells of."""
-    return [FileRow(one.path, one.size, len(one.files), one) for one in await files.installed()]
+def rows_of(models: Iterable[InstalledModel]) -> list[FileRow]:
+    """Of models of the folder, or of what other tools keep on this machine (X8)."""
+    return [FileRow(one.path, one.size, len(one.files), one) for one in models]
 
 
-async def read_unknown(files: FilesService) -> list[FileRow]:
-    """Model files that it does not tell of."""
-    unknown = await files.unknown()
+async def unknown_rows(folder: Path, seen: Survey) -> list[FileRow]:
+    """Of model files that nothing tells of."""
 
     def measured() -> list[FileRow]:
-        return [FileRow(path.relative_to(files.folder).as_posix(), path.stat().st_size, 1) for path in unknown]
+        return [FileRow(path.relative_to(folder).as_posix(), path.stat().st_size, 1) for path in seen.unknown]
 
     return await asyncio.to_thread(measured)
-
-
-async def read_stores(files: FilesService) -> list[FileRow]:
-    """What other tools keep on this machine (X8)."""
-    return [FileRow(one.path, one.size, len(one.files), one) for one in await files.stores()]
 
 
 def by_source(rows: Iterable[FileRow]) -> Mapping[str, Sequence[FileRow]]:

@@ -14,7 +14,7 @@ from tui.screens.download_cards import source_of
 from tui.screens.download_catalog import CatalogView, base
 from tui.screens.download_checks import CheckReader
 from tui.screens.download_file_actions import FileActions
-from tui.screens.download_installed import InstalledView, by_source, read_installed, read_stores, read_unknown
+from tui.screens.download_installed import InstalledView, by_source, rows_of, unknown_rows
 from tui.screens.download_jobs import JobsView, is_live
 from tui.screens.download_views import DownloadsView
 
@@ -128,12 +128,13 @@ class DownloadReading(FileActions):
         files = self.yard.files
         try:
             told = [row for row in self.known.files if row.model is None or row.store]
-            await self._take_files([*await read_installed(files), *told], self.known.usage)
+            models = await files.installed()
+            rows = rows_of(models)
+            await self._take_files([*rows, *told], self.known.usage)
             await self.show_rows(select)
-            rows = [row for row in self.known.files if row.model is not None and not row.store]
-            rows += [*await read_unknown(files), *await read_stores(files)]
+            seen = await files.survey(models)
             untouched = self.known.usage is None and self.list.cursor == 0
-            await self._take_files(rows, await files.usage())
+            await self._take_files([*rows, *await unknown_rows(files.folder, seen), *rows_of(seen.stores)], seen.usage)
             if untouched and self.view_name == InstalledView.NAME:
                 await self.show_rows()
                 self.list.move_to(0)
