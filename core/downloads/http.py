@@ -171,10 +171,12 @@ class Http:
 
     def _pool(self, url: str) -> PoolManager | ProxyManager:
         """By the proxy that the environment names for the address."""
-        from urllib.request import getproxies, proxy_bypass
-
         parts = urlsplit(url)
         key = (parts.scheme, parts.netloc)
+        if (chosen := self._chosen.get(key)) is not None:
+            return chosen
+        from urllib.request import getproxies, proxy_bypass
+
         with self._choosing:
             if key not in self._chosen:
                 proxy = "" if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme, "")

@@ -67,7 +67,7 @@ class DownloadRun:
         token: str = "",
         how: How = How.COPY,
         limits: Limits | None = None,
-        files_at_once: int = 4,
+        files_at_once: int = 2,
         bandwidth: Bandwidth | None = None,
     ) -> None:
         self._listing = listing
@@ -85,6 +85,7 @@ class DownloadRun:
         self._works: dict[str, _Work] = {}
         self._received = 0  # by files that are in their places
         self._finished: dict[str, FileDone] = {}
+        self._straight: set[Path] = set()  # folders that no link leads to
         self._bytes_finished = 0
         self._stopped = False
 
@@ -181,9 +182,12 @@ class DownloadRun:
 
     def _refuse_detour(self, target: Path) -> None:
         """No folder on the way may be a link: it could lead out of the models folder."""
+        if target.parent in self._straight:
+            return
         for parent in target.relative_to(self._folder).parents:
             if (self._folder / parent).is_symlink() and str(parent) != ".":
                 raise FileProblem(f"{self._folder / parent} is a link.", remedy="Move it away.")
+        self._straight.add(target.parent)
 
     def _there(self, file: SourceFile, target: Path) -> FileDone | None:
         """A file of the right size and hash is not fetched again."""
