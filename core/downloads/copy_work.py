@@ -15,6 +15,7 @@ from core.hosts.installed_there import note
 from core.hosts.ssh import SshConnection
 
 if TYPE_CHECKING:
+    from core.downloads.bandwidth import Bandwidth
     from core.downloads.hashes import Hashes
     from core.hosts.service import HostService
     from core.registry.jobs import Job
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
 class CopyWork(AsyncWork):
     """One attempt to copy a job's files to its host."""
 
-    def __init__(self, job: Job, *, registry: Registry, hosts: HostService, hashes: Hashes) -> None:
+    def __init__(
+        self,
+        job: Job,
+        *,
+        registry: Registry,
+        hosts: HostService,
+        hashes: Hashes,
+        bandwidth: Bandwidth | None = None,
+    ) -> None:
         super().__init__()
         self._job = job
         self._spec = job.spec
@@ -34,6 +43,7 @@ class CopyWork(AsyncWork):
         self._registry = registry
         self._hosts = hosts
         self._hashes = hashes
+        self._bandwidth = bandwidth
         self._copy: HostCopy | None = None
         self._newest: CopyProgress | None = None
 
@@ -66,8 +76,14 @@ class CopyWork(AsyncWork):
         connection = self._hosts.connection(host)
         if not isinstance(connection, SshConnection):
             raise NotAllowed(f"{host.name} is this machine.")
-        replace = bool(self._spec.get("replace"))
-        self._copy = HostCopy(self._files, connection, self._root, hashes=self._hashes, replace=replace)
+        self._copy = HostCopy(
+            self._files,
+            connection,
+            self._root,
+            hashes=self._hashes,
+            replace=bool(self._spec.get("replace")),
+            bandwidth=self._bandwidth,
+        )
         async with aclosing(self._copy.run()) as reports:
             async for report in reports:
                 self._newest = report

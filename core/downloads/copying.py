@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from core.downloads import copying_few as few
 from core.downloads.hashes import Hashes, noticed
@@ -18,6 +19,9 @@ from core.hosts.sending import Part
 from core.hosts.ssh import SshConnection
 from core.hosts.stream_copy import BLOCK, Place, Seen, hash_there, look, seal, write_argv
 from core.text import clean_line
+
+if TYPE_CHECKING:
+    from core.downloads.bandwidth import Bandwidth
 
 PATIENCE_S = 300.0  # with a line that broke
 _RETRY_S = 2.0
@@ -123,6 +127,7 @@ class HostCopy:
         hashes: Hashes,
         replace: bool = False,
         patience_s: float = PATIENCE_S,
+        bandwidth: Bandwidth | None = None,
     ) -> None:
         self._files = files
         self._total = sum(file.size for file in files)
@@ -131,6 +136,7 @@ class HostCopy:
         self._hashes = hashes
         self._replace = replace
         self._patience_s = patience_s
+        self._bandwidth = bandwidth
         self._finished: dict[str, int] = {}
         self.hashes: dict[str, str] = {}  # of the files that are there and right, by place
         self._sent = 0
@@ -171,7 +177,8 @@ class HostCopy:
         items = await self._look()
         self._met = _clock()
         await self._check_room(items)
-        async with aclosing(self._small([item for item in items if item.file.size < few.SMALL])) as reports:
+        most = few.most_bytes(few.SMALL, self._bandwidth)
+        async with aclosing(self._small([item for item in items if item.file.size < most])) as reports:
             async for report in reports:
                 yield report
         for item in items:
@@ -191,10 +198,10 @@ class HostCopy:
             yield self._told("verifying", f"reading {len(batch)} small files, which are there already", 0)
             self._take(batch, await few.same(connection, folder, batch, self._hashes))
         new = {item.file: item for item in items if item.there.kind == "-" and item.hidden.kind == "-"}
-        for batch in few.batches(list(new)):
+        for batch in few.batches(list(new), self._bandwidth):
             yield self._told("sending", f"sending {len(batch)} small files", 0)
             try:
-                self._take(batch, await few.give(connection, folder, batch, self._hashes))
+                self._take(batch, await few.give(connection, folder, batch, self._hashes, self._bandwidth))
             except CommandFailed as error:
                 raise self._explained(error, new[batch[0]]) from error
             self._sent += sum(file.size for file in batch)
@@ -277,7 +284,7 @@ class HostCopy:
         before, name = self._sent, clean_line(item.file.path.name)
         part = Part(path=item.file.path, offset=offset, length=item.file.size - offset)
         argv = write_argv(item.place, offset=offset, size=item.file.size)
-        sending = self._connection.send(argv, part, pool=self._hashes.pool)
+        sending = self._connection.send(argv, part, pool=self._hashes.pool, pace=self._bandwidth)
         try:
             async with aclosing(sending) as reports:
                 async for given in reports:

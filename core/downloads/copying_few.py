@@ -15,19 +15,27 @@ from core.hosts.stream_copy import Small, hash_many, send_few
 from core.text import clean_line
 
 if TYPE_CHECKING:
+    from core.downloads.bandwidth import Bandwidth
     from core.downloads.hashes import Hashes
     from core.downloads.outgoing import OutgoingFile
     from core.hosts.connection import Connection
 
 SMALL = 256 << 10  # bytes
 _MOST_FILES, _MOST_BYTES = 200, 16 << 20
+_HEADER = 1 << 10  # bytes that a file takes on the way besides its own, about
 
 
-def batches(files: Sequence[OutgoingFile]) -> Iterator[list[OutgoingFile]]:
+def most_bytes(wanted: int, bandwidth: Bandwidth | None) -> int:
+    """`wanted`, or what a limit lets pass in a second: what goes in one session is not held up on its way."""
+    return wanted if bandwidth is None else min(wanted, bandwidth.bytes_per_s)
+
+
+def batches(files: Sequence[OutgoingFile], bandwidth: Bandwidth | None = None) -> Iterator[list[OutgoingFile]]:
     """In their order, each as much as goes in one session."""
     batch: list[OutgoingFile] = []
+    most = most_bytes(_MOST_BYTES, bandwidth)
     for file in files:
-        if batch and (len(batch) == _MOST_FILES or sum(one.size for one in batch) + file.size > _MOST_BYTES):
+        if batch and (len(batch) == _MOST_FILES or _weight([*batch, file]) > most):
             yield batch
             batch = []
         batch.append(file)
@@ -35,13 +43,25 @@ def batches(files: Sequence[OutgoingFile]) -> Iterator[list[OutgoingFile]]:
         yield batch
 
 
-async def give(connection: Connection, folder: str, files: Sequence[OutgoingFile], hashes: Hashes) -> dict[str, str]:
-    """Send files that are not there; their hashes by place.
+def _weight(files: Sequence[OutgoingFile]) -> int:
+    return sum(file.size + _HEADER for file in files)
+
+
+async def give(
+    connection: Connection,
+    folder: str,
+    files: Sequence[OutgoingFile],
+    hashes: Hashes,
+    bandwidth: Bandwidth | None = None,
+) -> dict[str, str]:
+    """Send files that are not there, when it is their turn; their hashes by place.
 
     Raises:
         WrongBytes: one changed on the way, or here since the copy began. FileProblem: one can't be read.
     """
     small = await asyncio.get_running_loop().run_in_executor(hashes.pool, _read, files)
+    if bandwidth is not None:
+        await asyncio.sleep(bandwidth.turn_s(_weight(files)))
     await send_few(connection, folder, small)
     return {one.place: one.sha256 for one in small}
 

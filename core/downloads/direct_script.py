@@ -22,7 +22,7 @@ alive() {
 RUN = """
 export LC_ALL=C
 umask 022
-S=$1 lanes=$3 replace=$4
+S=$1 lanes=$3 replace=$4 limit=$5
 IFS= read -r token
 exec </dev/null
 cd -- "$2" || exit 1
@@ -70,6 +70,7 @@ fetch() {
     if [ -n "$bearer" ] && [ "$(origin "$now")" = "$(origin "$url")" ]; then
       printf 'header = "Authorization: Bearer %s"\\n' "$(esc "$bearer")"
     fi
+    [ -z "$limit" ] || printf 'limit-rate = %s\\n' "$limit"
     if [ "$at" != 0 ]; then
       printf 'continue-at = %s\\n' "$at"
       [ -z "$tag" ] || printf 'header = "If-Range: %s"\\n' "$(esc "$tag")"
@@ -173,7 +174,8 @@ wait
 if [ -e "$S/failed" ]; then say end failed; else say end ok; fi
 """
 
-# $1 state, $2 folder, $3 lanes, $4 "replace" or "", $5 RUN; stdin: the token's line, then the plan.
+# $1 state, $2 folder, $3 lanes, $4 "replace" or "", $5 RUN, $6 bytes per second of each lane or "" for no limit;
+# stdin: the token's line, then the plan.
 LAUNCH = f"""
 S=$1
 {_ALIVE}
@@ -189,7 +191,7 @@ rm -f -- "$S/pid" "$S/failed" "$S"/now.*
 : >"$S/log"
 run=setsid
 command -v setsid >/dev/null || run=nohup
-printf '%s\\n' "$token" | $run sh -c "$5" modelyard-fetch "$S" "$2" "$3" "$4" >/dev/null 2>"$S/err" &
+printf '%s\\n' "$token" | $run sh -c "$5" modelyard-fetch "$S" "$2" "$3" "$4" "$6" >/dev/null 2>"$S/err" &
 tries=0
 while [ "$tries" -lt 50 ] && [ ! -s "$S/pid" ]; do sleep 0.1; tries=$((tries + 1)); done
 [ -s "$S/pid" ] || {{ cat "$S/err" >&2; exit 1; }}

@@ -35,7 +35,7 @@ _NO_ROOM = 1 << 20  # bytes: with less free, an end without a word is a full dis
 class DirectWork(AsyncWork):
     """One attempt to have a host fetch a job's files."""
 
-    def __init__(self, job: Job, *, registry: Registry, hosts: HostService, token: str) -> None:
+    def __init__(self, job: Job, *, registry: Registry, hosts: HostService, token: str, bytes_per_s: int = 0) -> None:
         super().__init__()
         self._job = job
         self._registry = registry
@@ -45,7 +45,13 @@ class DirectWork(AsyncWork):
         root = job.folder.removesuffix("/" + job.spec["place"])
         known = {str(file["path"]): str(file["sha256"]) for file in job.files}
         self._task_there = Task.of(
-            job.id, root, job.folder, self._listing, known=known, replace=bool(job.spec.get("repair"))
+            job.id,
+            root,
+            job.folder,
+            self._listing,
+            known=known,
+            replace=bool(job.spec.get("repair")),
+            bytes_per_s=bytes_per_s,
         )
         self._seen = Seen()
         self._first: int | None = None  # bytes that were there when we looked first

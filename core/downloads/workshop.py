@@ -29,8 +29,8 @@ class Workshop:
         self._tokens = tokens
         self._hosts = hosts
         self._limits = Limits(connections=settings.download_parts)
-        limit = settings.download_bandwidth
-        self._bandwidth = Bandwidth(limit) if limit else None
+        self._bytes_per_s = max(0, settings.download_bandwidth)
+        self._bandwidth = Bandwidth(self._bytes_per_s) if self._bytes_per_s else None
         self._threads = ThreadPoolExecutor(settings.download_jobs, thread_name_prefix="job")
         self._hashes = Hashes()
 
@@ -70,7 +70,7 @@ class Workshop:
     def _copy(self, job: Job) -> Work:
         from core.downloads.copy_work import CopyWork
 
-        return CopyWork(job, registry=self._registry, hosts=self._hosts, hashes=self._hashes)
+        return CopyWork(job, registry=self._registry, hosts=self._hosts, hashes=self._hashes, bandwidth=self._bandwidth)
 
     def _verify(self, job: Job) -> Work:
         from core.downloads.verify_work import verify_work
@@ -80,4 +80,10 @@ class Workshop:
     def _direct(self, job: Job) -> Work:
         from core.downloads.direct_work import DirectWork
 
-        return DirectWork(job, registry=self._registry, hosts=self._hosts, token=self._tokens.of(job.id))
+        return DirectWork(
+            job,
+            registry=self._registry,
+            hosts=self._hosts,
+            token=self._tokens.of(job.id),
+            bytes_per_s=self._bytes_per_s,
+        )

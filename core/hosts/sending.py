@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from core.hosts.process import Output, end, read_last
 
@@ -28,8 +29,22 @@ class Part:
     length: int
 
 
+class Pace(Protocol):
+    """A limit on bytes per second that several keep together; nobody takes more than `piece` bytes at once."""
+
+    piece: int
+
+    def take(self, count: int, stopped: threading.Event) -> None:
+        """Wait until `count` bytes may pass, or somebody stops."""
+
+
 async def send(
-    argv: Sequence[str], part: Part, *, pool: Executor, env: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    part: Part,
+    *,
+    pool: Executor,
+    env: Mapping[str, str] | None = None,
+    pace: Pace | None = None,
 ) -> AsyncGenerator[int | Output, None]:
     """How many bytes were given so far, as it goes, then how the program ended; closing the iteration ends it.
 
@@ -37,7 +52,7 @@ async def send(
         OSError: the file can't be read, or the program can't be started.
     """
     reading, writing = os.pipe()
-    pump = _Pump(part, writing)
+    pump = _Pump(part, writing, pace)
     try:
         process = await _start(argv, reading, env)
     except BaseException:
@@ -76,9 +91,10 @@ async def _start(argv: Sequence[str], stdin: int, env: Mapping[str, str] | None)
 class _Pump:
     """Reads the file and writes the pipe, which it closes at the end; `stop` ends it within a moment."""
 
-    def __init__(self, part: Part, pipe: int) -> None:
+    def __init__(self, part: Part, pipe: int, pace: Pace | None) -> None:
         self._part = part
         self._pipe = pipe
+        self._pace = pace
         self._stopped = threading.Event()
         self.sent = 0
         os.set_blocking(pipe, False)  # so that nobody who holds the other end can hold this thread
@@ -99,19 +115,28 @@ class _Pump:
             os.close(self._pipe)
 
     def _all(self, file: int) -> None:
-        left = self._part.length
+        left, may_pass = self._part.length, 0
         move = self._copier(file)
         poll = select.poll()
         poll.register(self._pipe, select.POLLOUT)
         while left and not self._stopped.is_set():
             if not poll.poll(_LOOK_S * 1000):
                 continue
+            may_pass = may_pass or self._turn(left)
             with contextlib.suppress(BlockingIOError):
-                count = move(min(left, _PIECE))
+                count = move(may_pass)
                 if not count:
                     return
-                left -= count
+                left, may_pass = left - count, may_pass - count
                 self.sent += count
+
+    def _turn(self, left: int) -> int:
+        """How many of the bytes that are left may pass now."""
+        if self._pace is None:
+            return min(left, _PIECE)
+        count = min(left, self._pace.piece)
+        self._pace.take(count, self._stopped)
+        return count
 
     def _copier(self, file: int) -> Callable[[int], int]:
         """Moves up to so many bytes from the file to the pipe: the kernel does it without copying, where it can."""

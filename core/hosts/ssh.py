@@ -17,7 +17,7 @@ from core.hosts.connection import Completed, CopyProgress, DiskUsage, FileStat
 from core.hosts.master import Master
 from core.hosts.process import Output, TooMuchOutput, execute, lines
 from core.hosts.relay import Streams, relay
-from core.hosts.sending import Part, send
+from core.hosts.sending import Pace, Part, send
 from core.hosts.ssh_config import SshTarget, check_socket, check_target, session_command, ssh_env
 from core.hosts.ssh_errors import cause_of
 from core.text import clean_line
@@ -180,12 +180,14 @@ class SshConnection:
                         raise copying.explain_failure(item.code, item.errors, host=self.name, target=target)
         yield CopyProgress(done=measured.total, total=measured.total, eta_s=0.0)
 
-    async def send(self, argv: Sequence[str], part: Part, *, pool: Executor) -> AsyncGenerator[int, None]:
+    async def send(
+        self, argv: Sequence[str], part: Part, *, pool: Executor, pace: Pace | None = None
+    ) -> AsyncGenerator[int, None]:
         """Feed a part of a file to a command; bytes given so far, as it goes. Waits in a thread of `pool`."""
         async with self._slots:
             await self.connect()
             command = [*session_command(self._master.control), "--", "modelyard", shlex.join(argv)]
-            async with aclosing(send(command, part, pool=pool, env=ssh_env())) as reports:
+            async with aclosing(send(command, part, pool=pool, env=ssh_env(), pace=pace)) as reports:
                 async for item in reports:
                     if isinstance(item, int):
                         yield item

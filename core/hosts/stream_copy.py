@@ -11,15 +11,12 @@ import io
 import posixpath
 import re
 from collections.abc import AsyncGenerator, Sequence
-from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol
 
 from core.errors import CommandFailed, NotAllowed, WrongBytes
 from core.hosts import remote
 from core.hosts.connection import Connection
-from core.hosts.sending import Part
 from core.text import clean_line
 
 BLOCK = 1 << 20  # bytes; a copy goes on at a multiple of it
@@ -194,12 +191,6 @@ if [ -e "$1" ]; then echo there; exit 0; fi
 sync -- "${{4%/*}}" 2>/dev/null
 echo sealed
 """
-
-
-class Sender(Protocol):
-    """What is needed of a connection beyond `Connection`: a command that is fed a file."""
-
-    def send(self, argv: Sequence[str], part: Part, *, pool: Executor) -> AsyncGenerator[int, None]: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,21 @@ async def test_a_folder_to_two_hosts_at_once(yard: Modelyard, fleet: Fleet) -> N
         assert {state for name, state in states if name == host.name} & {"sending", "verifying"}
     again = await copy(yard, str(folder), ["gpu1", "gpu2"])
     assert [done(end).sent for end in again.values()] == [0, 0]
+
+
+async def test_copies_keep_the_limit_together(idle: Modelyard, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D6: to both hosts, small files with large ones, no faster than `download_bandwidth`."""
+    folder = idle.files.folder / "org" / "name"
+    files = [write(folder / "m.gguf", 4 * MB), *(write(folder / f"{number}.json", 100_000) for number in range(20))]
+    limited = replace(idle, settings=replace(idle.settings, download_bandwidth=4 * MB))
+    async with working(limited, monkeypatch):
+        began = time.monotonic()
+        ends = await copy(idle, str(folder), ["gpu1", "gpu2"])
+        assert time.monotonic() - began >= 12 / 4 - 1.1  # a second's worth may pass at once
+    assert [done(end).sent for end in ends.values()] == [6 * MB, 6 * MB]
+    for host in fleet.hosts:
+        there = host.models_folder / "org" / "name"
+        assert [sha256(there / file.name) for file in files] == [sha256(file) for file in files]
 
 
 async def test_the_models_folder_of_a_host_explains_itself(yard: Modelyard, host: FleetHost) -> None:

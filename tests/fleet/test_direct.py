@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +112,20 @@ async def test_a_gated_repository_by_the_host_itself(
     assert {"path": "org/name/model.safetensors", "size": len(CONTENT), "sha256": SHA} in model["files"]  # type: ignore[operator]
     assert sorted(path.name for path in there.iterdir() if path.name.startswith(".")) == []
     assert not (host.models_folder / ".modelyard-direct").exists()
+
+
+async def test_the_limit_holds_for_a_host_by_itself(
+    idle: Modelyard, hub: Hub, host: FleetHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D6: all that its curl fetches is no faster than `download_bandwidth`."""
+    hub.add("org/name", {"a.safetensors": CONTENT, "b.safetensors": CONTENT[::-1], **SMALL})
+    limited = replace(idle, settings=replace(idle.settings, download_bandwidth=6_000_000))
+    async with working(limited, monkeypatch):
+        began = time.monotonic()
+        job = await begun(idle, "hf:org/name")
+        assert (await state_of(idle, job.id, "done", "failed")).error == ""
+        assert time.monotonic() - began >= 24 / 6 - 0.5
+    assert (host.models_folder / "org" / "name" / "b.safetensors").read_bytes() == CONTENT[::-1]
 
 
 async def test_cut_and_restored(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
