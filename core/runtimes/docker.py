@@ -226,7 +226,10 @@ class DockerRuntime:
             from docker.utils import version_gte
 
             one_shot = True if version_gte(client.api_version, "1.41") else None
-            answer: Mapping[str, Any] = client.stats(server_id, stream=False, one_shot=one_shot)
+            try:
+                answer: Mapping[str, Any] = client.stats(server_id, stream=False, one_shot=one_shot)
+            except ValueError:  # Podman says nothing of a server that doesn't run
+                return {}
             return answer
 
         return await self._link.call(work, doing=f"measure {server_id[:24]}")

@@ -78,10 +78,9 @@ _REFUSALS = (
         cause="the disk that holds the engine's data is full",
         remedy="Free space on the host: `docker system df` shows what uses it.",
     ),
-    _Refusal(
-        text="is already in use by container",
-        cause="another container has this name",
-        remedy="Remove or rename that container, or adopt it.",
+    *(
+        _Refusal(text=text, cause="another container has this name", remedy="Remove or rename that container.")
+        for text in ("is already in use by container", "that name is already in use")  # Docker's words and Podman's
     ),
     _Refusal(
         text="executable file not found",

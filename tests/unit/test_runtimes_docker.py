@@ -186,6 +186,12 @@ class _Answer(Exception):
         ("unresolvable CDI devices nvidia.com/gpu=GPU-1", EngineRefused, "GPU"),
         ("write /var/lib/docker/x: no space left on device", EngineRefused, "full"),
         ("unsatisfied condition: cuda>=13.0, please update your driver", EngineRefused, "driver"),
+        ('Conflict. The container name "/x" is already in use by container "1"', EngineRefused, "has this name"),
+        (
+            'creating container storage: the container name "x" is already in use by 1: that name is already in use',
+            EngineRefused,
+            "has this name",
+        ),
         ("No such image: x:1", NotFound, "No such image"),
         ("something else\x1b[2J", EngineRefused, "something else"),
     ],
