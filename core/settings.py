@@ -40,7 +40,7 @@ class Settings:
     stop_timeout_s: float = 30.0
     download_jobs: int = 2  # at once
     download_parts: int = 4  # connections per file
-    download_bandwidth: int = 0  # bytes per second of all downloads together; 0: no limit
+    download_bandwidth: int = 0  # bytes per second of all downloads and copies together; 0: no limit
     ephemeral: bool = False  # processes of this program's servers end with it (the demo)
     catalog: str = ""  # a site catalog's file or folder in place of /etc/modelyard's; "none": no global models at all
     keymap: dict[str, str] = field(default_factory=dict)

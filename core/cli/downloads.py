@@ -73,7 +73,8 @@ async def start(
     (https://…), or a file or folder of this machine.
 
     A token is used only where one is needed: --token-stdin, else the key named huggingface or civitai, else it is
-    asked for.
+    asked for. What download_bandwidth in config.toml allows (bytes per second) is shared by all downloads and copies;
+    a host that downloads by itself keeps to it alone.
     """
     from core.downloads.placing import How
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from core.downloads.bandwidth import Bandwidth
-from core.hosts import sending
 from core.hosts.process import Output
 from core.hosts.sending import Part, send
 
@@ -60,7 +59,7 @@ async def test_a_limit_that_is_not_met_holds_nothing_up(
 ) -> None:
     """Nor where the kernel can't move bytes by itself."""
     assert await given(part, tmp_path / "a", pool, pace)
-    monkeypatch.delattr(sending.os, "splice")
+    monkeypatch.delattr(os, "splice")
     assert await given(part, tmp_path / "b", pool, pace)
 
 
