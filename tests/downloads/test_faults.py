@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from core.downloads.sources.base import Listing, SourceFile
 from core.downloads.transfer import Transfer
 from core.downloads.values import Limits, RemoteFile
 from core.errors import FileProblem, SourceLost
+from core.settings import Settings
 from tests.downloads import victim
 from tests.downloads.server import Fault, FileServer, Served
 
@@ -49,7 +50,7 @@ def get(server: FileServer, folder: Path, *, limits: Limits = QUICK) -> Path:
     return Transfer(remote, folder / "model.gguf", limits=limits).run().path
 
 
-_ON_THE_WAY = 128 << 10  # bytes that the server has sent and the kernel holds for a program that is killed
+ON_THE_WAY = 128 << 10  # bytes that the server has sent and the kernel holds for a program that is killed
 
 
 class Victims:
@@ -62,11 +63,17 @@ class Victims:
         )
 
     def begin(self, listing: Listing, folder: Path, *, most: int = 0) -> int:
-        """Its pid."""
-        assert self._program.stdin is not None
+        """The pid of one that downloads."""
         folder.mkdir(exist_ok=True)
-        told = {"listing": listing.as_dict(), "folder": str(folder), "most": most}
-        self._program.stdin.write(json.dumps(told) + "\n")
+        return self._tell({"listing": listing.as_dict(), "folder": str(folder), "most": most})
+
+    def begin_worker(self, settings: Settings) -> int:
+        """The pid of a whole worker."""
+        return self._tell({"settings": json.dumps(asdict(settings), default=str)})
+
+    def _tell(self, what: dict[str, object]) -> int:
+        assert self._program.stdin is not None
+        self._program.stdin.write(json.dumps(what) + "\n")
         self._program.stdin.flush()
         return self._answer()
 
@@ -132,7 +139,7 @@ def test_killed_at_a_hundred_random_moments(server: FileServer, victims: Victims
             if ended == 0 or (folder / "recorded").exists():
                 break
             died += 1
-        assert server.sent - before - size <= died * (size * 0.01 + victim.PART + _ON_THE_WAY)
+        assert server.sent - before - size <= died * (size * 0.01 + victim.PART + ON_THE_WAY)
         kills, rounds = kills + died, rounds + 1
         assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} >= set(contents)
     assert rounds < kills

@@ -1,10 +1,12 @@
-"""A program to be killed: forks for each line of its input, and the child downloads as the worker does.
+"""A program to be killed: forks for each line of its input, and the child downloads as the worker does, or is one.
 
 It has all imported already, so that a hundred deaths take seconds.
 """
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 import os
 import resource
@@ -19,10 +21,11 @@ from core.downloads.values import Limits
 from core.errors import ModelyardError
 
 PART, SMALL, _PIECE = 100_000, 60_000, 16_384
+_WORKER = ("core.downloads.worker", "core.db", "core.registry.store", "core.hosts.service", "alembic.command")
 
 
-def main() -> None:
-    """Each line is {"listing", "folder", "most"}; the child's pid, then how it ended, are the answers."""
+def shrink() -> None:
+    """Small pieces, parts and notes, so that small files meet what large ones do."""
     for module in (partial, transfer, run, sink):
         vars(module)["SMALL"] = SMALL
     for module in (transfer, side_by_side):
@@ -30,12 +33,34 @@ def main() -> None:
     transfer._LEAST_PART = PART
     side_by_side._NOTE_STEP, side_by_side._LEAST_PIECE, side_by_side._GROW_S = _PIECE, _PIECE, 0.0
     run._SPARE = 0
+
+
+def main() -> None:
+    """Each line is {"listing", "folder", "most"} or {"settings"}; the child's pid, then how it ended, are the answers.
+
+    With settings, as `launch` hands them over, it is the whole worker.
+    """
+    shrink()
     for line in sys.stdin:
+        told = json.loads(line)
+        if "settings" in told:
+            for name in _WORKER:
+                importlib.import_module(name)
         pid = os.fork()
         if pid == 0:
-            _child(**json.loads(line))
+            _work(told["settings"]) if "settings" in told else _child(**told)
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+def _work(settings: str) -> None:
+    """As the process that `launch` starts."""
+    from core.downloads import worker
+
+    os.setsid()
+    sys.stdin = io.StringIO(settings)
+    worker.main()
+    os._exit(0)
 
 
 def _child(*, listing: dict[str, object], folder: str, most: int = 0) -> None:
