@@ -177,6 +177,7 @@ def no_curl(host: str) -> CommandFailed:
     """Nothing there can fetch."""
     return CommandFailed(
         f"{host} has no curl, and so can't download by itself.",
+        cause="It is not installed there, or not in the PATH of commands over SSH.",
         remedy=f"Install it there (sudo apt install curl), or send the files from here: modelyard hosts copy MODEL "
         f"--to {host}",
     )

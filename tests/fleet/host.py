@@ -106,6 +106,17 @@ class FleetHost(Machine):
         """Give the disk back."""
         (self.models_folder / _FILLER).unlink(missing_ok=True)
 
+    def lack(self, program: str) -> Fault:
+        """Have no such program."""
+        path = self.exec(["sh", "-c", f"command -v {program}"]).strip()
+        fault = self._fault(lambda: self.install(path))
+        self.exec(["mount", "--bind", "/dev/null", path])
+        return fault
+
+    def install(self, path: str) -> None:
+        """Have the program again that was taken away."""
+        self.attempt(["umount", path])
+
     def refuse_key(self) -> Fault:
         """Let nobody log in by the tests' key; those who are logged in stay."""
         fault = self._fault(self.accept_key)

@@ -7,7 +7,7 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -22,37 +22,14 @@ from core.files import installed
 from core.files.installed import InstalledModel
 from core.hosts.ssh import SshConnection
 from core.registry.jobs import Job
-from core.settings import Settings
 from tests.downloads.inline import working
 from tests.downloads.test_jobs import end_all, workers
 from tests.fleet.fleet import Fleet
 from tests.fleet.host import Fault, FleetHost
 from tests.fleet.program import modelyard, start
+from tests.fleet.test_direct import state_of
 
 MB = 1_000_000
-
-
-@pytest.fixture
-async def idle(settings: Settings, fleet: Fleet) -> AsyncIterator[Modelyard]:
-    """With both hosts, whose models folders are emptied afterwards; the worker is the program's own."""
-    async with Modelyard.open(settings) as opened:
-        for host in fleet.hosts:
-            await opened.hosts.add(host.name, ssh_config=str(fleet.ssh_config), models_dir=host.models_dir)
-        yield opened
-    for host in fleet.hosts:
-        host.exec(["sh", "-c", f"cd {host.models_dir} && rm -rf org m.gguf .modelyard-* .installed* installed*"])
-
-
-@pytest.fixture
-async def yard(idle: Modelyard, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Modelyard]:
-    """With a worker in this process."""
-    async with working(idle, monkeypatch):
-        yield idle
-
-
-@pytest.fixture
-def host(fleet: Fleet) -> FleetHost:
-    return fleet.hosts[0]
 
 
 def write(path: Path, size: int) -> Path:
@@ -544,11 +521,3 @@ async def test_a_worker_that_is_killed_is_replaced(idle: Modelyard, host: FleetH
     assert ended.result is not None
     assert ended.result["sent"] < size
     assert sha256(host.models_folder / "org" / "big.gguf") == sha256(source)
-
-
-async def state_of(yard: Modelyard, job_id: str, state: str) -> Job:
-    """The job once it is in this state."""
-    async with asyncio.timeout(60):
-        while (job := await yard.registry.get_job(job_id)).state != state:
-            await asyncio.sleep(0.05)
-    return job

@@ -7,7 +7,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,6 @@ import pytest
 from core.app import Modelyard
 from core.errors import CommandFailed, DiskFull, NotAllowed
 from core.registry.jobs import Job
-from core.settings import Settings
 from tests.downloads.hub import Hub
 from tests.downloads.inline import working
 from tests.downloads.server import Fault, FileServer, Served
@@ -31,34 +30,12 @@ TOKEN = "hf_planted_token_4712"
 SMALL = {"config.json": b"{}", "sub/a b'$(id);.txt": b"odd", "empty.txt": b""}
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def hub(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """At an address that the hosts reach, too."""
     with Hub(str(fleet.network.front[1])).running() as running:
         monkeypatch.setenv("HF_ENDPOINT", running.base)
         yield running
-
-
-@pytest.fixture
-async def idle(settings: Settings, fleet: Fleet, hub: Hub) -> AsyncIterator[Modelyard]:
-    """With a host; the worker is the program's own."""
-    host = fleet.hosts[0]
-    async with Modelyard.open(settings) as opened:
-        await opened.hosts.add(host.name, ssh_config=str(fleet.ssh_config), models_dir=host.models_dir)
-        yield opened
-    host.exec(["sh", "-c", f"cd {host.models_dir} && rm -rf org custom .modelyard-* .installed* installed*"])
-
-
-@pytest.fixture
-async def yard(idle: Modelyard, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Modelyard]:
-    """With a worker in this process."""
-    async with working(idle, monkeypatch):
-        yield idle
-
-
-@pytest.fixture
-def host(fleet: Fleet) -> FleetHost:
-    return fleet.hosts[0]
 
 
 async def begun(yard: Modelyard, source: str, *, token: str = "", **more: object) -> Job:
@@ -250,7 +227,7 @@ async def test_a_token_that_is_missing(yard: Modelyard, hub: Hub, host: FleetHos
 
 
 async def test_what_a_host_can_not_do(yard: Modelyard, hub: Hub, host: FleetHost, tmp_path: Path) -> None:
-    """No room, no curl, no way there: told before anything is queued, with what to do instead."""
+    """No room, no way there: told before anything is queued, with what to do instead."""
     hub.add("org/name", {"model.safetensors": CONTENT})
     with host.fill_disk(leave=5_000_000), pytest.raises(DiskFull, match="12,000,000 bytes are needed"):
         await begun(yard, "hf:org/name")
@@ -263,6 +240,46 @@ async def test_what_a_host_can_not_do(yard: Modelyard, hub: Hub, host: FleetHost
     with pytest.raises(NotAllowed, match="of this machine"):
         await begun(yard, str(tmp_path / "m.gguf"))
     assert await yard.downloads.all() == []
+
+
+NO_CURL = "gpu1 has no curl, and so can't download by itself."
+
+
+async def test_a_host_without_curl(yard: Modelyard, hub: Hub, host: FleetHost, fleet: Fleet) -> None:
+    """D4, by command: told before anything is queued, with the likely cause and what to do instead."""
+    hub.add("org/name", {"model.safetensors": CONTENT})
+    with host.lack("curl"):
+        ran = await asyncio.to_thread(modelyard, "download", "start", "hf:org/name", "--host", "gpu1", code=1)
+        words = ("download", "start", "hf:org/name", "--host", "gpu1", "--json")
+        told = (await asyncio.to_thread(modelyard, *words, code=1)).problem
+        assert fleet.hosts[1].exec(["sh", "-c", "command -v curl"]), "only this host lacks it"
+    assert (told["error"], told["message"], "PATH" in told["cause"]) == ("CommandFailed", NO_CURL, True)
+    assert "apt install curl" in told["remedy"]
+    assert "modelyard hosts copy MODEL --to gpu1" in told["remedy"]
+    assert [f"{name}: {told[name]}" in ran.stderr for name in ("cause", "remedy")] == [True, True]
+    assert await yard.downloads.all() == []
+
+
+async def test_curl_is_taken_away_meanwhile(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
+    """D4, by command: the job fails at once instead of being tried again, and goes on when curl is back."""
+    hub.add("org/name", {"model.safetensors": CONTENT})
+    hub.large(CONTENT).slow_s = 0.02
+    job = await begun(yard, "hf:org/name")
+    await until(lambda: hub.cdn.sent > 2_000_000)
+    await yard.downloads.cancel(job.id)
+    await state_of(yard, job.id, "cancelled")
+    sent, hub.large(CONTENT).slow_s = hub.cdn.sent, 0
+    with host.lack("curl"):
+        await asyncio.to_thread(modelyard, "download", "retry", job.id)
+        ended = await state_of(yard, job.id, "failed")
+    assert (ended.error_code, ended.error, "PATH" in ended.cause) == ("CommandFailed", NO_CURL, True)
+    assert (ended.attempts, ended.not_before) == (1, None)
+    listed = (await asyncio.to_thread(modelyard, "download", "list", "--json")).document["downloads"]
+    assert [(one["state"], one["error"]) for one in listed] == [("failed", NO_CURL)]
+    await asyncio.to_thread(modelyard, "download", "retry", job.id)
+    assert (await state_of(yard, job.id, "done", "failed")).error == ""
+    assert (host.models_folder / "org" / "name" / "model.safetensors").read_bytes() == CONTENT
+    assert hub.cdn.sent - sent < len(CONTENT) - 1_000_000
 
 
 async def test_a_disk_that_fills_meanwhile(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
