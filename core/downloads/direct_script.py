@@ -18,11 +18,14 @@ alive() {
 }
 """
 
+# Below a limit curl may take a hundred reads at once and then be silent for as long as they are worth: a small file
+# would come whole at full speed, so what comes after a file waits for its time, and silence is no sign of a lost line.
 # The lines of `log`: v(erifying) FILE; w(aiting) FILE WHY; d(one) FILE SIZE SHA256; x FILE KIND WHY; end ok|failed.
 RUN = """
 export LC_ALL=C
 umask 022
-S=$1 lanes=$3 replace=$4 limit=$5
+S=$1 lanes=$3 replace=$4 limit=$5 owed=0 silence_s=30
+[ -z "$limit" ] || silence_s=$((150 + 102400 / limit))
 IFS= read -r token
 exec </dev/null
 cd -- "$2" || exit 1
@@ -62,8 +65,17 @@ tagged() {
     tolower($1) == "last-modified:" { sub(/^[^:]*: */, ""); d = $0 }
     END { if (ok) print (e != "" && e !~ /^W\\//) ? e : d }'
 }
+clock() { if read -r up rest 2>/dev/null </proc/uptime; then echo "${up%.*}${up#*.}"; else echo "$(date +%s)00"; fi; }
+pace() {
+  [ -n "$limit" ] || return 0
+  owed=$((owed + $(length "$part") - at))
+  [ "$owed" -gt 0 ] || owed=0
+  due=$((owed * 100 / limit))
+  owed=$((owed - due * limit / 100)) early=$((due - ($(clock) - begun)))
+  [ "$early" -le 0 ] || sleep "$((early / 100)).$(printf %02d "$((early % 100))")"
+}
 fetch() {
-  head=$S/$i.head
+  head=$S/$i.head begun=$(clock)
   [ "$at" = 0 ] || head=$S/$i.more
   told=$({
     printf 'url = "%s"\\n' "$(esc "$now")"
@@ -76,9 +88,10 @@ fetch() {
       [ -z "$tag" ] || printf 'header = "If-Range: %s"\\n' "$(esc "$tag")"
     fi
   } | curl -q --config - --silent --show-error --fail --globoff --proto '=http,https' --connect-timeout 10 \\
-    --speed-limit 1 --speed-time 30 --dump-header "$head" --output "$part" \\
+    --speed-limit 1 --speed-time "$silence_s" --dump-header "$head" --output "$part" \\
     --write-out '%{http_code} %{redirect_url}' 2>"$S/$i.err")
   rc=$? code=${told%% *} next=${told#* }
+  pace
 }
 pause_s() {
   asked=$(tr -d '\\r' <"$head" 2>/dev/null | awk '
