@@ -179,7 +179,7 @@ async def test_the_worker_is_killed_at_twenty_random_moments(
             when, late_s = moment(len(workers.pids), chance, server, killer.left.large)
             job = await killer.strike(when, late_s=late_s)
             told_truly(job, killer.left, workers.pids, server.sent)
-        assert len(workers.pids) > KILLS - _AT_THE_END
+        assert len(workers.pids) > KILLS // 2
         assert killer.again <= len(workers.pids) * (SIZE * 0.01 + victim.PART + ON_THE_WAY)
         await yard.downloads.wake()
         async with aclosing(yard.downloads.follow(job.id)) as changes:
