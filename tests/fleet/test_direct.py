@@ -94,15 +94,17 @@ async def test_a_gated_repository_by_the_host_itself(
 async def test_the_limit_holds_for_a_host_by_itself(
     idle: Modelyard, hub: Hub, host: FleetHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """D6: all that its curl fetches is no faster than `download_bandwidth`."""
-    hub.add("org/name", {"a.safetensors": CONTENT, "b.safetensors": CONTENT[::-1], **SMALL})
-    limited = replace(idle, settings=replace(idle.settings, download_bandwidth=6_000_000))
+    """D6: files of which each would come before a limit on it shows are no faster than `download_bandwidth` either."""
+    files = {f"{at}.safetensors": CONTENT[at : at + 2_000_000] for at in range(0, len(CONTENT), 2_000_000)}
+    hub.add("org/name", {**files, **SMALL})
+    limited = replace(idle, settings=replace(idle.settings, download_bandwidth=3_000_000))
     async with working(limited, monkeypatch):
         began = time.monotonic()
         job = await begun(idle, "hf:org/name")
         assert (await state_of(idle, job.id, "done", "failed")).error == ""
-        assert time.monotonic() - began >= 24 / 6 - 0.5
-    assert (host.models_folder / "org" / "name" / "b.safetensors").read_bytes() == CONTENT[::-1]
+        assert time.monotonic() - began >= 12 / 3 - 0.1
+    there = host.models_folder / "org" / "name"
+    assert {name: (there / name).read_bytes() for name in files} == files
 
 
 async def test_cut_and_restored(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
