@@ -108,7 +108,7 @@ class Transfer:
         gaps = note.missing if note and known else [(0, 0)]
         if note and known and not gaps:
             return self._fetch(None, known, gaps, note)
-        reply = self._requests.ask(gaps[0][0], None, known)
+        reply = self._requests.ask(gaps[0][0], gaps[0][1] or None, known)
         try:
             self._check_size(reply.version)
             if note and known and reply.start == gaps[0][0] and known.matches(reply.version):
