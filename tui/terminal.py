@@ -5,6 +5,7 @@ from __future__ import annotations
 import curses
 import os
 import select
+import threading
 from codecs import getincrementaldecoder
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -41,13 +42,22 @@ class Terminal(LinuxDriver):
         """Whether something written earlier is still on its way."""
         return self._writer_thread is not None and not self._writer_thread._queue.empty()
 
+    def start_application_mode(self) -> None:
+        """Take the terminal over; if that breaks off, it is given back."""
+        try:
+            super().start_application_mode()
+        except BaseException:
+            if self._writer_thread is not None:
+                self.stop_application_mode()
+            raise
+
     def run_input_thread(self) -> None:
-        """Turn what is typed into events until the program ends."""
+        """Turn what is typed into events until the program ends, in whatever way."""
         if "ESCDELAY" not in os.environ:
             constants.ESCAPE_DELAY = _ESCAPE_S  # type: ignore[misc]
         parser, decode = XTermParser(self._debug), getincrementaldecoder("utf-8")(errors="replace").decode
         typed = ""
-        while not self.exit_event.is_set():
+        while not self.exit_event.is_set() and threading.main_thread().is_alive():
             pause = constants.ESCAPE_DELAY if typed.endswith("\x1b") else _POLL_S
             ready = bool(select.select([self.fileno], [], [], pause)[0])
             typed = decode(os.read(self.fileno, 4096)) if ready else ""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _SMALL_AT_ONCE = 16  # at most, where each waits for its answer most of the time
 _SPARE = 64 << 20  # bytes that stay free on the disk
+_LOOK_S = 0.5  # how often it is looked for work that began meanwhile
 
 
 class _Work(Protocol):
@@ -234,11 +235,13 @@ class DownloadRun:
 
 def _wait(running: Callable[[], list[Future[None]]]) -> None:
     """Until all are there, also those that come meanwhile; raises the error of the first that failed."""
-    while under_way := [one for one in running() if not one.done()]:
-        for ended in wait(under_way, return_when=FIRST_EXCEPTION).done:
-            ended.result()
-    for one in running():
-        one.result()
+    while True:
+        known = running()
+        ended, under_way = wait(known, timeout=_LOOK_S, return_when=FIRST_EXCEPTION)
+        for one in ended:
+            one.result()
+        if not under_way and len(running()) == len(known):
+            return
 
 
 def _is_small(file: SourceFile) -> bool:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -25,6 +29,44 @@ def program() -> Iterator[Recorded]:
             program.until_shown(FILLED[1])
             program.until_quiet()
             yield program
+
+
+_BREAKS_OFF = """
+import asyncio, sys
+from textual.drivers.linux_driver import LinuxDriver
+from tui.terminal import DrawsChanges, Terminal
+
+async def main():
+    app = DrawsChanges()
+    driver = Terminal(app)
+    if sys.argv[1] == "while it is taken over":
+        def breaks(self): raise SystemExit(7)
+        LinuxDriver._disable_line_wrap = breaks
+    driver.start_application_mode()
+    raise SystemExit(7)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("when", ["while it is taken over", "afterwards"])
+def test_a_program_that_breaks_off_does_not_wait_for_keys(when: str) -> None:
+    """The thread that reads the keys ends with the program, whichever way that goes."""
+    ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _BREAKS_OFF, when],
+            check=False,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            timeout=30,
+        )
+        assert done.returncode == 7
+        assert (b"\x1b[?1049l" in os.read(ours, 100_000)) is (when == "while it is taken over"), "the terminal is back"
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def _after(program: Recorded, keys: str) -> bytes:
