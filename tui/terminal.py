@@ -45,7 +45,7 @@ class Terminal(LinuxDriver):
     def start_application_mode(self) -> None:
         """Take the terminal over; if that breaks off, it is given back."""
         try:
-            super().start_application_mode()
+            super().start_application_mode()  # type: ignore[no-untyped-call]
         except BaseException:
             if self._writer_thread is not None:
                 self.stop_application_mode()
