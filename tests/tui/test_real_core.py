@@ -24,6 +24,10 @@ async def test_a_model_goes_from_file_to_answer_and_back(smollm2: Path, settings
             await type_text(pilot, text)
         await press(pilot, "ctrl+s")
         await until(pilot, lambda: rows(pilot) == ["smol"])
+        assert app.yard is not None
+        await app.yard.registry.edit_model(
+            "smol", {"default_temperature": 0.0, "max_output_tokens": 64}
+        )  # so small a model rambles
         await press(pilot, "d", "ctrl+s")
         await until(pilot, lambda: "llama.cpp as a process" in screen_text(pilot), "the dry run")
         await press(pilot, "ctrl+s")
