@@ -79,7 +79,11 @@ _REFUSALS = (
         remedy="Free space on the host: `docker system df` shows what uses it.",
     ),
     *(
-        _Refusal(text=text, cause="another container has this name", remedy="Remove or rename that container.")
+        _Refusal(
+            text=text,
+            cause="another container has this name",
+            remedy="Remove or rename that container, or adopt it.",
+        )
         for text in ("is already in use by container", "that name is already in use")  # Docker's words and Podman's
     ),
     _Refusal(

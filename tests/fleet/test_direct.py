@@ -138,14 +138,20 @@ async def state_with(yard: Modelyard, job_id: str, words: str) -> Job:
     return job
 
 
-async def test_cancelled_and_tried_again(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
-    """Cancel ends it there; what came is kept, and a retry fetches the rest alone."""
+async def cancelled_midway(yard: Modelyard, hub: Hub) -> Job:
+    """A job that was cancelled when a part of its one file had come."""
     hub.add("org/name", {"model.safetensors": CONTENT})
     hub.large(CONTENT).slow_s = 0.02
     job = await begun(yard, "hf:org/name")
     await until(lambda: hub.cdn.sent > 2_000_000)
     await yard.downloads.cancel(job.id)
     await state_of(yard, job.id, "cancelled")
+    return job
+
+
+async def test_cancelled_and_tried_again(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
+    """Cancel ends it there; what came is kept, and a retry fetches the rest alone."""
+    job = await cancelled_midway(yard, hub)
     assert "modelyard-fetch" not in host.exec(["sh", "-c", "ps -eo args"])
     assert not (host.models_folder / "org" / "name" / "model.safetensors").exists()
     sent, hub.large(CONTENT).slow_s = hub.cdn.sent, 0
@@ -264,12 +270,7 @@ async def test_a_host_without_curl(yard: Modelyard, hub: Hub, host: FleetHost, f
 
 async def test_curl_is_taken_away_meanwhile(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
     """D4, by command: the job fails at once instead of being tried again, and goes on when curl is back."""
-    hub.add("org/name", {"model.safetensors": CONTENT})
-    hub.large(CONTENT).slow_s = 0.02
-    job = await begun(yard, "hf:org/name")
-    await until(lambda: hub.cdn.sent > 2_000_000)
-    await yard.downloads.cancel(job.id)
-    await state_of(yard, job.id, "cancelled")
+    job = await cancelled_midway(yard, hub)
     sent, hub.large(CONTENT).slow_s = hub.cdn.sent, 0
     with host.lack("curl"):
         await asyncio.to_thread(modelyard, "download", "retry", job.id)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from sys import intern
 from typing import Any
 
 from tui.screens.model_filters import Chip
@@ -139,7 +138,7 @@ class Table:
 def facets(values: Mapping[str, str | Iterable[str]]) -> frozenset[str]:
     """`kind:value` of every value that is not empty; many rows share theirs."""
     pairs = ((kind, [value] if isinstance(value, str) else value) for kind, value in values.items())
-    return _shared(frozenset(intern(f"{kind}:{value}") for kind, several in pairs for value in several if value))
+    return _shared(frozenset(f"{kind}:{value}" for kind, several in pairs for value in several if value))
 
 
 @lru_cache(maxsize=4096)
