@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from core.files import direct
+from core.files import uncached
 
 _BUFFERS = 4  # one is filled, one is written, and the others wait for the hash
 _CACHED = 1 << 20  # bytes read from the page cache at once
@@ -22,7 +22,7 @@ class Buffers:
     def __init__(self, size: int) -> None:
         self._free: SimpleQueue[memoryview] = SimpleQueue()
         for _ in range(_BUFFERS):
-            self._free.put(direct.buffer(size))
+            self._free.put(uncached.buffer(size))
 
     @property
     def are_out(self) -> bool:

@@ -15,7 +15,7 @@ from core.downloads.requests import Requests
 from core.downloads.sink import Sink
 from core.downloads.values import Cancelled
 from core.downloads.writing import Piece, Writing
-from core.files.direct import BLOCK
+from core.files.uncached import BLOCK
 
 PIECE = 4 << 20  # bytes read, written and hashed at once, on a fast line
 _LEAST_PIECE = 1 << 16

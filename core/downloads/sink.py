@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from core.downloads.partial import FULL, SMALL, Partial, no_room
-from core.files.direct import DirectFile
+from core.files.uncached import UncachedFile
 
 if TYPE_CHECKING:
     import threading
@@ -27,7 +27,7 @@ class Sink:
         self._stopped = stopped
         self._bandwidth = bandwidth
         self.descriptor = partial.open(size)
-        self._direct = DirectFile(partial.path) if size > SMALL else None
+        self._uncached = UncachedFile(partial.path) if size > SMALL else None
 
     def write(self, piece: memoryview, at: int) -> None:
         """All of a piece.
@@ -39,7 +39,7 @@ class Sink:
             self._bandwidth.take(len(piece), self._stopped)
         try:
             while piece:
-                written = self._direct.write(piece, at) if self._direct is not None else 0
+                written = self._uncached.write(piece, at) if self._uncached is not None else 0
                 written = written or os.pwrite(self.descriptor, piece[:_WRITE], at)
                 piece, at = piece[written:], at + written
         except OSError as error:
@@ -49,6 +49,6 @@ class Sink:
 
     def close(self) -> None:
         """The descriptor is gone."""
-        if self._direct is not None:
-            self._direct.close()
+        if self._uncached is not None:
+            self._uncached.close()
         os.close(self.descriptor)

@@ -20,7 +20,7 @@ def buffer(size: int) -> memoryview:
     return memoryview(mmap.mmap(-1, size))
 
 
-class DirectFile:
+class UncachedFile:
     """A second way to write to a file that is there; `write` takes what can go past the cache. Threads share it."""
 
     def __init__(self, path: Path) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from core.files import direct
-from core.files.direct import BLOCK, DirectFile
+from core.files import uncached
+from core.files.uncached import BLOCK, UncachedFile
 
 CONTENT = random.Random(5).randbytes(3 * BLOCK + 100)
 
 
 def filled() -> memoryview:
-    piece = direct.buffer(4 * BLOCK)
+    piece = uncached.buffer(4 * BLOCK)
     piece[: len(CONTENT)] = CONTENT
     return piece[: len(CONTENT)]
 
@@ -29,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_whole_blocks_go_past_the_cache_and_the_rest_is_left_to_the_caller(file: Path) -> None:
-    writer = DirectFile(file)
+    writer = UncachedFile(file)
     written = writer.write(filled(), BLOCK)
     writer.close()
     if not written:
@@ -40,7 +40,7 @@ def test_whole_blocks_go_past_the_cache_and_the_rest_is_left_to_the_caller(file:
 
 @pytest.mark.parametrize(("length", "at"), [(BLOCK - 1, 0), (2 * BLOCK, 17), (0, 0)])
 def test_what_is_no_whole_block_does_not_go(file: Path, length: int, at: int) -> None:
-    writer = DirectFile(file)
+    writer = UncachedFile(file)
     assert writer.write(filled()[:length], at) == 0
     writer.close()
     assert file.read_bytes() == bytes(8 * BLOCK)
@@ -53,7 +53,7 @@ def test_a_file_system_that_refuses_is_asked_once(file: Path, monkeypatch: pytes
         asked.append(at)
         raise OSError(errno.EINVAL, "no such way")
 
-    writer = DirectFile(file)
+    writer = UncachedFile(file)
     monkeypatch.setattr(os, "pwrite", refuses)
     assert [writer.write(filled(), at) for at in (0, BLOCK)] == [0, 0]
     assert len(asked) <= 1
@@ -64,7 +64,7 @@ def test_a_full_disk_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     def is_full(descriptor: int, piece: memoryview, at: int) -> int:
         raise OSError(errno.ENOSPC, "full")
 
-    writer = DirectFile(file)
+    writer = UncachedFile(file)
     monkeypatch.setattr(os, "pwrite", is_full)
     if writer._descriptor is not None:
         with pytest.raises(OSError, match="full"):
@@ -74,7 +74,7 @@ def test_a_full_disk_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_where_there_is_no_such_way_nothing_goes(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "O_DIRECT", raising=False)
-    writer = DirectFile(file)
+    writer = UncachedFile(file)
     assert writer.write(filled(), 0) == 0
     writer.close()
 
@@ -82,6 +82,6 @@ def test_where_there_is_no_such_way_nothing_goes(file: Path, monkeypatch: pytest
 def test_a_link_is_not_followed(file: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(file)
-    writer = DirectFile(link)
+    writer = UncachedFile(link)
     assert writer.write(filled(), 0) == 0
     assert file.read_bytes() == bytes(8 * BLOCK)
