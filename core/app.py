@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from core.events import EventBus
+from core.registry.values import LOCAL_HOST
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from core.downloads.service import DownloadService
     from core.downloads.verifications import VerifyService
     from core.exchange.service import ExchangeService
+    from core.files.model_files import ModelFiles
     from core.files.service import FilesService
     from core.hosts.service import HostService
     from core.keys.store import KeyStore
@@ -48,6 +50,19 @@ class Modelyard:
     files: FilesService
     copies: CopyService
     verifications: VerifyService
+
+    async def files_of(self, host: str) -> ModelFiles:
+        """The model files of a host: this machine's, or those of one behind SSH.
+
+        Raises:
+            NotFound: there is no such host.
+        """
+        record = await self.registry.get_host(host)
+        if record.kind == LOCAL_HOST:
+            return self.files
+        from core.hosts.files_there import FilesThere
+
+        return FilesThere(record, self.hosts.connection(record), self.registry)
 
     @classmethod
     @asynccontextmanager

@@ -10,6 +10,7 @@ import click
 
 from core.cli import ask
 from core.cli.command import command
+from core.files.model_files import option
 from core.registry.values import LOCAL_HOST
 
 if TYPE_CHECKING:
@@ -38,28 +39,23 @@ async def list_installed(yard: Modelyard, *, out: Output, search: str, host_name
     The models of other tools are used in place: files register adds one to your models.
     """
     words = search.casefold().split()
-    known = await known_models(yard, host_name)
-    models = [one for one in known if _holds(one, words) and not (no_stores and one.store)]
-    unknown = [str(path) for path in await yard.files.unknown()] if host_name == LOCAL_HOST else []
+    files = await yard.files_of(host_name)
+    told = await files.installed()
+    seen = await files.survey(told)
+    models = [one for one in (*told, *seen.stores) if _holds(one, words) and not (no_stores and one.store)]
+    unknown = [str(files.folder / found.path) for found in seen.unknown]
     if out.json:
         out.document({"models": [installed_fields(one) for one in models], "unknown": unknown})
         return
     _show_models(out, models)
     for path in unknown:
-        out.line(f"Not told of: {path} (modelyard files adopt takes it up)")
+        out.line(f"Not told of: {path} (modelyard files adopt{option(host_name)} takes it up)")
 
 
 async def known_models(yard: Modelyard, host_name: str) -> list[InstalledModel]:
-    """What a host's models folder tells of, and what other tools keep there; paths of a host are whole."""
-    if host_name == LOCAL_HOST:
-        return [*await yard.files.installed(), *await yard.files.stores()]
-    from core.hosts import installed_there, stores_there
-
-    host = await yard.registry.get_host(host_name)
-    connection = yard.hosts.connection(host)
-    await connection.connect()
-    told = await installed_there.read(connection, host.models_dir) if host.models_dir else []
-    return [*told, *await stores_there.read(connection)]
+    """What a host's models folder tells of, and what other tools keep there; paths of those are whole."""
+    files = await yard.files_of(host_name)
+    return [*await files.installed(), *await files.stores()]
 
 
 def _show_models(out: Output, models: list[InstalledModel]) -> None:

@@ -3,84 +3,111 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import Any
 
-from core.errors import FileProblem, ModelyardError
+from core.errors import CommandFailed, FileProblem, InvalidInput, NotFound
 from core.events import now
 from core.files import installed
 from core.files.gguf_info import split_of
-from core.files.here import HereSource
 from core.files.inspect import inspect_model
 from core.files.installed import FOUND, InstalledModel
 from core.files.kinds import Kind, is_weights, kind_of
-from core.files.paths import stays_inside
+from core.files.model_files import option
+from core.files.values import ByteSource
+from core.registry.values import LOCAL_HOST
+from core.text import clean_line
 
 _WHOLE = ("model_index.json", "config.json", "adapter_config.json", "model.safetensors.index.json", "params.json")
 
 
-def unknown(folder: Path, models: Sequence[InstalledModel]) -> list[str]:
-    """Model files below the folder that none of these tells of, relative to it, by name; hidden ones stay hidden."""
-    told = {str(file["path"]) for model in models for file in model.files}
-    return sorted(path for path in below(folder) if is_weights(path) and path not in told)
+def told_of(models: Iterable[InstalledModel]) -> set[str]:
+    """The files that these models name."""
+    return {str(file["path"]) for model in models for file in model.files}
 
 
-def below(folder: Path) -> Iterator[str]:
-    """Files below a folder, relative to it; links to folders are not followed, hidden ones not looked at."""
-    start = len(str(folder)) + 1
-    for base, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = f"{base}/{name}"[start:]
-            if not name.startswith(".") and stays_inside(path):
-                yield path
-
-
-def carried(folder: Path, under: str = "") -> Iterator[InstalledModel]:
-    """What the installed-models.json of folders below tells, with paths from here; those of other systems, too.
+def below(folder: PurePath, place: str, *, host: str = LOCAL_HOST) -> str:
+    """A folder, absolute or as it is said from the models folder, as a path below that; "" for all of it.
 
     Raises:
-        FileProblem: one is damaged.
+        InvalidInput: it is elsewhere.
     """
-    top = folder / under
-    for path in sorted(path for path in top.rglob(installed.NAME) if path.parent != folder):
-        place = path.parent.relative_to(folder).as_posix()
-        for model in installed.read(path.parent):
-            files = tuple({**file, "path": f"{place}/{file['path']}"} for file in model.files)
-            if any((folder / str(file["path"])).exists() for file in files):
-                yield replace(model, path=f"{place}/{model.path}", files=files)
+    found = PurePath(os.path.normpath(folder / place))
+    if found == folder:
+        return ""
+    if folder not in found.parents:
+        bring = f"; to bring it in (--how copy, link or move): modelyard download start {place}"
+        raise InvalidInput(
+            {"folder": f"{clean_line(str(found))} is not in the models folder {clean_line(str(folder))}"},
+            remedy=f"To use it where it is: modelyard files register {clean_line(str(found))}{option(host)}"
+            + (bring if host == LOCAL_HOST else ""),
+        )
+    return found.relative_to(folder).as_posix()
 
 
-def grouped(folder: Path, paths: Sequence[str]) -> dict[str, list[str]]:
-    """Model files by the path of the model that they are: a folder with its configuration, a split, or one file."""
+def untold(there: Collection[str], models: Iterable[InstalledModel], under: str) -> dict[str, list[str]]:
+    """Files below `under` that no model names, by the path of the model that they are."""
+    told = told_of(models)
+    return grouped(
+        (path for path in sorted(there) if is_weights(path) and path not in told and is_below(path, under)), there
+    )
+
+
+def is_below(path: str, under: str) -> bool:
+    """Whether a path is `under` or lies below it; "" means everything."""
+    return not under or path == under or path.startswith(f"{under}/")
+
+
+def lists(paths: Iterable[str], under: str) -> list[str]:
+    """The folders below, or `under` itself, that bring an installed-models.json of their own."""
+    folders = (str(PurePosixPath(path).parent) for path in paths if PurePosixPath(path).name == installed.NAME)
+    return sorted(folder for folder in folders if folder != "." and is_below(folder, under))
+
+
+def carried(place: str, models: Iterable[InstalledModel], there: Collection[str]) -> Iterator[InstalledModel]:
+    """What the file of a folder tells, with paths from the models folder; only what is there, at least in part."""
+    for model in models:
+        files = tuple({**file, "path": f"{place}/{file['path']}"} for file in model.files)
+        if any(file["path"] in there for file in files):
+            yield replace(model, path=f"{place}/{model.path}", files=files)
+
+
+def grouped(paths: Iterable[str], there: Collection[str]) -> dict[str, list[str]]:
+    """Model files by the path of the model that they are: a folder with its configuration, a split, or one file.
+
+    `there` is every file of the models folder; what stands in a model's folder beside its weights is its, too.
+    """
     groups: dict[str, list[str]] = {}
     for path in paths:
-        groups.setdefault(_model_of(folder, path), []).append(path)
-    return {place: _all_of(folder, place, files) for place, files in groups.items()}
+        groups.setdefault(_model_of(path, there), []).append(path)
+    ordered = sorted(there)
+    return {place: _all_of(place, files, ordered) for place, files in groups.items()}
 
 
-def _model_of(folder: Path, path: str) -> str:
+def _model_of(path: str, there: Collection[str]) -> str:
     """The outermost folder with an index of parts, else the file's own with a configuration, else the file."""
-    parents = [parent for parent in PurePosixPath(path).parents if str(parent) != "."]
+    parents = [str(parent) for parent in PurePosixPath(path).parents if str(parent) != "."]
     for parent in reversed(parents):
-        if (folder / parent / _WHOLE[0]).exists():
-            return str(parent)
-    if parents and any((folder / parents[0] / name).exists() for name in _WHOLE) and not path.endswith(".gguf"):
-        return str(parents[0])
+        if f"{parent}/{_WHOLE[0]}" in there:
+            return parent
+    if parents and any(f"{parents[0]}/{name}" in there for name in _WHOLE) and not path.endswith(".gguf"):
+        return parents[0]
     split = split_of(PurePosixPath(path).name)
     if split is None:
         return path
     return str(PurePosixPath(path).with_name(f"{split[0]}-{1:05}-of-{split[2]:05}.gguf"))
 
 
-def _all_of(folder: Path, place: str, files: list[str]) -> list[str]:
+def _all_of(place: str, files: list[str], ordered: Sequence[str]) -> list[str]:
     """The model's files, and of a folder what stands beside them."""
-    if not (folder / place).is_dir():
+    start = f"{place}/"
+    if not files[0].startswith(start):
         return files
-    beside = (f"{place}/{path}" for path in below(folder / place) if kind_of(path) is not Kind.UNKNOWN)
-    return sorted({*files, *beside})
+    inside = ordered[bisect_left(ordered, start) : bisect_left(ordered, f"{place}0")]  # "0" comes after "/"
+    return sorted({*files, *(path for path in inside if kind_of(path) is not Kind.UNKNOWN)})
 
 
 def described(place: str, files: Sequence[Mapping[str, Any]], facts: Mapping[str, str]) -> InstalledModel:
@@ -95,13 +122,17 @@ def described(place: str, files: Sequence[Mapping[str, Any]], facts: Mapping[str
     )
 
 
-async def facts_of(path: Path) -> dict[str, str]:
-    """What its headers say, as far as they can be read."""
+async def facts_of(source: ByteSource, path: str) -> dict[str, str]:
+    """What its headers say, as far as they can be read.
+
+    Raises:
+        HostUnreachable: as the source does.
+    """
     try:
-        info = await inspect_model(HereSource(), str(path))
+        info = await inspect_model(source, path)
     except FileProblem as problem:
         return {"inspected": problem.message}
-    except (ModelyardError, OSError):
+    except (CommandFailed, NotFound, OSError):
         return {}
     told = {"format": info.format, "architecture": info.architecture, "quantization": info.quantization}
     return {name: text for name, text in told.items() if text}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from core.errors import CommandFailed, FileProblem, NotFound
+from core.errors import CommandFailed, FileProblem
 from core.files import installed
 from core.files.installed import InstalledModel
+from core.files.service import find, found
 from core.hosts import remote
 from core.text import clean_line
 
@@ -59,14 +61,8 @@ async def get(connection: Connection, folder: str, ref: str) -> InstalledModel:
     Raises:
         NotFound: none, or several.
     """
-    models = await read(connection, folder)
-    for name in ("path", "title", "source"):
-        if len(found := [model for model in models if getattr(model, name) == ref]) == 1:
-            return found[0]
-    raise NotFound(
-        f"{connection.name}: {clean_line(folder)} tells of no model {clean_line(ref)!r}, or of several.",
-        remedy="Give the path: " + (", ".join(clean_line(model.path) for model in models[:6]) or "there is none"),
-    )
+    known = find(await read(connection, folder), ref, PurePosixPath(folder))
+    return found(known, ref, host=connection.name)
 
 
 async def note(connection: Connection, folder: str, models: Iterable[InstalledModel]) -> None:
@@ -76,10 +72,32 @@ async def note(connection: Connection, folder: str, models: Iterable[InstalledMo
         FileProblem: the file there is damaged, and left as it is. CommandFailed: it can't be written.
     """
     fresh = list(models)
+
+    def add(known: dict[str, InstalledModel]) -> None:
+        known |= {model.path: installed.merged(known.get(model.path), model) for model in fresh}
+
+    await _change(connection, folder, add)
+
+
+async def forget(connection: Connection, folder: str, path: str) -> None:
+    """Leave an entry out; files are not looked at.
+
+    Raises:
+        FileProblem, CommandFailed: as `note`.
+    """
+
+    def leave_out(known: dict[str, InstalledModel]) -> None:
+        known.pop(path, None)
+
+    await _change(connection, folder, leave_out)
+
+
+async def _change(connection: Connection, folder: str, change: Callable[[dict[str, InstalledModel]], None]) -> None:
+    """Read, change and write, again from the beginning when another program wrote meanwhile."""
     for _ in range(_TRIES):
         sum_before, before = await _read(connection, folder)
         known = {one.path: one for one in before}
-        known |= {model.path: installed.merged(known.get(model.path), model) for model in fresh}
+        change(known)
         text = installed.text_of(known.values()).encode("utf-8", "replace")
         argv = remote.script(_WRITE, folder, installed.NAME, sum_before)
         done = await connection.run(argv, stdin=text, timeout_s=_WAIT_S, check=False)

@@ -163,7 +163,8 @@ async def test_a_carried_folder_is_recognised_by_its_own_word(models: Path, file
     [taken] = [event for event in events if isinstance(event, InstalledModel)]
     assert (taken.path, taken.source, taken.revision) == ("usb/stick/org/m.gguf", "hf:org/m", "abc")
     assert taken.files[0]["sha256"] == "a" * 64
-    assert [path.name for path in await service.unknown()] == ["carried.gguf"]
+    seen = await service.survey(await service.installed())
+    assert [(found.path, found.size) for found in seen.unknown] == [("carried.gguf", 4 + len(CONTENT))]
     [bad] = [event async for event in service.verify([taken]) if isinstance(event, FileChecked)]
     assert bad.condition == "changed"
 

@@ -142,7 +142,7 @@ async def unknown_rows(folder: Path, seen: Survey) -> list[FileRow]:
     """Of model files that nothing tells of."""
 
     def measured() -> list[FileRow]:
-        return [FileRow(path.relative_to(folder).as_posix(), path.stat().st_size, 1) for path in seen.unknown]
+        return [FileRow(found.path, found.size, 1) for found in seen.unknown]
 
     return await asyncio.to_thread(measured)
 

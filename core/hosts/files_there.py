@@ -1,0 +1,230 @@
+"""The model files of a host behind SSH: the `ModelFiles` of it, in few round trips, read and hashed by the host."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from core.errors import CommandFailed, NotAllowed, Refused
+from core.events import Progress
+from core.files import adopting, deleting, pickle_fetch, stores
+from core.files.kinds import Kind, kind_of
+from core.files.model_files import FileChecked, FoundFile, Survey, Usage, usage_of
+from core.files.service import event_of, find, found
+from core.files.tree import Tree
+from core.files.verify import Checked, Condition
+from core.hosts import files_script, installed_there, remote, stores_there
+from core.hosts.hashes_there import Hashed, hash_files
+from core.hosts.stream_copy import look
+from core.text import clean_line
+
+if TYPE_CHECKING:
+    from core.files.installed import InstalledModel
+    from core.hosts.connection import Completed, Connection
+    from core.hosts.files_script import Parent, Seen
+    from core.registry.records import Host
+    from core.registry.store import Registry
+
+_WAIT_S = 180.0  # for a folder of many files on a slow disk
+_LOOK_AT = 500  # paths in one question
+
+
+class FilesThere:
+    """The models folder of a host, explained by its `installed-models.json`."""
+
+    def __init__(self, host: Host, connection: Connection, registry: Registry) -> None:
+        self._host = host
+        self._connection = connection
+        self._registry = registry
+
+    @property
+    def host(self) -> str:
+        return self._host.name
+
+    @property
+    def folder(self) -> PurePosixPath:
+        return PurePosixPath(self._host.models_dir or "/")
+
+    async def installed(self) -> list[InstalledModel]:
+        return await installed_there.read(self._connection, str(self.folder)) if self._host.models_dir else []
+
+    async def stores(self) -> list[InstalledModel]:
+        return await stores_there.read(self._connection)
+
+    async def get(self, ref: str) -> InstalledModel:
+        known = find(await self.installed(), ref, self.folder)
+        return known or found(find(await self.stores(), ref, self.folder), ref, host=self.host)
+
+    async def survey(self, models: Sequence[InstalledModel]) -> Survey:
+        return self._survey(models, await self._look(every=False))
+
+    def _survey(self, models: Sequence[InstalledModel], seen: Seen) -> Survey:
+        told = adopting.told_of(models)
+        files = seen.tree.files
+        usage = usage_of(models, seen.stores, host=self.host, folder=self.folder, total=seen.tree.total, free=seen.free)
+        unknown = [FoundFile(path=path, size=files[path]) for path in sorted(files) if path not in told]
+        return Survey(unknown=unknown, stores=seen.stores, usage=usage)
+
+    async def usage(self) -> Usage:
+        return (await self.survey(await self.installed())).usage
+
+    async def sizes(self, paths: Iterable[str]) -> Mapping[str, int]:
+        wanted = list(paths)
+        there: dict[str, int] = {}
+        for at in range(0, len(wanted), _LOOK_AT):
+            some = wanted[at : at + _LOOK_AT]
+            seen = await look(self._connection, some)
+            there |= {path: one.size for path, one in zip(some, seen, strict=True) if one.kind == "f"}
+        return there
+
+    async def verify(self, models: Iterable[InstalledModel]) -> AsyncGenerator[Progress | FileChecked, None]:
+        for model in models:
+            paths = {self._path(file): file for file in model.files}
+            there = await self.sizes(paths)
+            whole = {path: size for path, size in there.items() if size == int(paths[path]["size"])}
+            for path in paths.keys() - whole.keys():
+                condition = Condition.SHORT if path in there else Condition.MISSING
+                yield event_of(model, _checked(paths[path], condition, there.get(path)))
+            reading = {path: size for path, size in whole.items() if paths[path].get("sha256")}
+            for path in whole.keys() - reading.keys():
+                yield event_of(model, _checked(paths[path], Condition.UNKNOWN, whole[path]))
+            async with aclosing(hash_files(self._connection, reading)) as events:
+                async for event in events:
+                    if isinstance(event, Hashed):
+                        file = paths[event.path]
+                        right = Condition.FINE if event.sha256 == file["sha256"] else Condition.CHANGED
+                        condition = right if event.sha256 else Condition.UNREADABLE
+                        yield event_of(model, _checked(file, condition, whole[event.path]))
+                    else:
+                        yield _progress(model.path, f"verifying {model.title}", event, sum(reading.values()))
+
+    async def adopt(self, folder: str = "") -> AsyncGenerator[Progress | InstalledModel, None]:
+        self._refuse_no_folder()
+        under = adopting.below(self.folder, folder, host=self.host)
+        there = (await self._look(every=True)).tree.files
+        for place in adopting.lists(there, under):
+            told = await installed_there.read(self._connection, str(self.folder / place))
+            if models := list(adopting.carried(place, told, there)):
+                await self._note(models)
+            for model in models:
+                yield model
+        groups = adopting.untold(there, await self.installed(), under)
+        every = {str(self.folder / path): there[path] for paths in groups.values() for path in paths}
+        done = 0
+        for place, paths in groups.items():
+            reading = {str(self.folder / path): there[path] for path in paths}
+            hashes: dict[str, str] = {}
+            async with aclosing(hash_files(self._connection, reading)) as events:
+                async for event in events:
+                    if isinstance(event, Hashed):
+                        hashes[event.path] = event.sha256
+                    else:
+                        yield _progress("adopt", f"reading {place}", done + event, sum(every.values()))
+            done += sum(reading.values())
+            self._refuse_unread(hashes)
+            yield await self._taken(place, {path: hashes[str(self.folder / path)] for path in paths}, there)
+
+    async def _taken(self, place: str, hashes: Mapping[str, str], sizes: Mapping[str, int]) -> InstalledModel:
+        """Told of from now on, by what its headers say; its pickles are marked."""
+        files = [{"path": path, "size": sizes[path], "sha256": sha256} for path, sha256 in hashes.items()]
+        facts = await adopting.facts_of(self._connection, str(self.folder / place))
+        [model] = await self._note([adopting.described(place, files, facts)])
+        return model
+
+    async def _note(self, models: Sequence[InstalledModel]) -> list[InstalledModel]:
+        from dataclasses import replace
+
+        marked = [replace(model, files=tuple(await self._marked(model.files))) for model in models]
+        await installed_there.note(self._connection, str(self.folder), marked)
+        return marked
+
+    async def _marked(self, files: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """With what a scanner sees of the pickles among them."""
+        wanted = [file for file in files if kind_of(str(file["path"])) is Kind.PICKLE and not file.get("pickle")]
+        if not wanted:
+            return list(files)
+        scans = await pickle_fetch.scan(self._connection, [(self._path(file), int(file["size"])) for file in wanted])
+        seen = {str(file["path"]): one.as_dict() for file, one in zip(wanted, scans, strict=True)}
+        return [{**file, "pickle": seen[path]} if (path := str(file["path"])) in seen else file for file in files]
+
+    async def to_delete(self, ref: str) -> InstalledModel:
+        models = await self.installed()
+        survey = await self.survey(models)
+        by_hand = deleting.by_hand(self.folder, survey.unknown, ref)
+        known = by_hand or find(models, ref, self.folder) or find(survey.stores, ref, self.folder)
+        model = found(known, ref, host=self.host)
+        stores.refuse_change(model)
+        deleting.refuse_unnamed(model, ref, self.folder, host=self.host)
+        await self._refuse_there(model)
+        await deleting.refuse_needed(model, self.folder, self._registry, host=self.host, resolve=self._real)
+        return model
+
+    async def delete(self, ref: str) -> InstalledModel:
+        model = await self.to_delete(ref)
+        paths = [str(file["path"]) for file in model.files]
+        argv = files_script.delete_argv(str(self.folder))
+        done = await self._run(argv, files_script.deletions(paths))
+        told = done.stdout.split()
+        bad = next((number for number, one in enumerate(told) if one != "1"), None)
+        if bad is not None and told[bad] == "2":
+            raise Refused(f"{self.host}: {clean_line(paths[bad])} has become a link meanwhile.", remedy="Look at it.")
+        if bad is not None or len(told) != len(paths):
+            left = paths[bad if bad is not None else len(told)]
+            raise deleting.not_deleted(self.host, left, told.count("1"), len(paths), done.stderr[:300])
+        await installed_there.forget(self._connection, str(self.folder), model.path)
+        return model
+
+    async def _refuse_there(self, model: InstalledModel) -> None:
+        """What only the disk there can tell."""
+        paths = [str(file["path"]) for file in model.files]
+        argv = files_script.parents_argv(str(self.folder))
+        done = await self._run(argv, files_script.names(paths))
+        top, parents = files_script.parse_parents(done.stdout, len(paths))
+        lie: dict[str, Parent] = dict(zip(paths, parents, strict=True))
+        deleting.refuse_detours(top, {path: one.path for path, one in lie.items() if one.path})
+        deleting.refuse_unwritable(self.host, (one.path for one in parents if one.path and not one.writable))
+
+    async def _real(self, paths: Sequence[str]) -> Sequence[str]:
+        done = await self._run(files_script.real_argv(), files_script.names(paths))
+        return done.stdout.split("\0")[:-1]
+
+    async def _look(self, *, every: bool) -> Seen:
+        if not self._host.models_dir:
+            kept = await self.stores()
+            return files_script.Seen(tree=Tree(files={}, total=0), free=0, stores=kept)
+        done = await self._run(files_script.tree_argv(str(self.folder), every=every))
+        return files_script.parse_tree(str(self.folder), done.stdout)
+
+    async def _run(self, argv: Sequence[str], stdin: bytes | None = None) -> Completed:
+        done = await self._connection.run(argv, stdin=stdin, timeout_s=_WAIT_S, check=False)
+        if done.code == remote.DENIED:
+            raise remote.denied(self.host, str(self.folder), "read")
+        if done.code == remote.MISSING:
+            raise remote.not_found(self.host, str(self.folder))
+        if done.code == 127:
+            raise CommandFailed(f"{self.host}: a program is missing there.", cause=clean_line(done.stderr)[:300])
+        return done
+
+    def _path(self, file: Mapping[str, Any]) -> str:
+        return posixpath.join(self.folder, str(file["path"]))
+
+    def _refuse_no_folder(self) -> None:
+        if not self._host.models_dir:
+            raise NotAllowed(
+                f"{self.host} has no models folder.", remedy=f"modelyard files base-dir FOLDER --host {self.host}"
+            )
+
+    def _refuse_unread(self, hashes: Mapping[str, str]) -> None:
+        if unread := next((path for path, sha256 in hashes.items() if not sha256), None):
+            raise remote.denied(self.host, unread, "read")
+
+
+def _checked(file: Mapping[str, Any], condition: Condition, size: int | None) -> Checked:
+    return Checked(path=str(file["path"]), condition=condition, size=size, expected=int(file["size"]))
+
+
+def _progress(task: str, text: str, done: int, total: int) -> Progress:
+    return Progress(task=task, text=clean_line(text), done=done, total=total, unit="bytes")
