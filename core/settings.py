@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import re
+import shutil
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +41,7 @@ class Settings:
     stop_timeout_s: float = 30.0
     download_jobs: int = 2  # at once
     download_parts: int = 4  # connections per file
-    download_bandwidth: int = 0  # bytes per second of all downloads and copies together; 0: no limit
+    download_bandwidth: int = 0  # bytes per second of downloads and copies together, and of each host; 0: no limit
     ephemeral: bool = False  # processes of this program's servers end with it (the demo)
     catalog: str = ""  # a site catalog's file or folder in place of /etc/modelyard's; "none": no global models at all
     keymap: dict[str, str] = field(default_factory=dict)
@@ -118,20 +119,81 @@ def choose_models_dir(config_dir: Path, folder: str) -> None:
     """Write the models folder of this machine into config.toml; everything else in it stays as it is.
 
     Raises:
-        NotAllowed: MODELS_DIR stands above it. UsageError: the file can't be read.
+        NotAllowed: MODELS_DIR stands above it. UsageError: the file can't be read or changed.
     """
     if os.environ.get("MODELS_DIR"):
         raise NotAllowed("MODELS_DIR names the models folder of this machine.", remedy="Change or unset MODELS_DIR.")
-    path = config_dir / "config.toml"
-    _read_config(path)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    top = next((at for at, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
-    kept = [line for line in lines[:top] if not re.match(r"\s*models_dir\s*=", line)]
-    fresh = path.with_suffix(".new")
+    choose(config_dir, "models_dir", folder)
+
+
+def chosen(config_dir: Path) -> dict[str, Any]:
+    """What stands in config.toml now.
+
+    Raises:
+        UsageError: it can't be read.
+    """
+    return _read_config(config_dir / "config.toml")
+
+
+def choose(config_dir: Path, key: str, value: str | int) -> None:
+    """Write one choice into config.toml, in its line if it has one; comments and other keys stay as they are.
+
+    Raises:
+        UsageError: the file can't be read, or its line can't be told from others; it is as it was then.
+    """
+    path = (config_dir / "config.toml").resolve()  # of a link, the file
+    wanted = {**_read_config(path), key: value}
+    before = path.read_bytes().decode() if path.exists() else ""
+    line = f"{key} = {value:_}" if isinstance(value, int) else f"{key} = {json.dumps(value, ensure_ascii=False)}"
+    after = _with_choice(before, key, line)
+    if not _says(after, wanted):
+        raise UsageError(f"{path}: {key} can't be changed in this file.", remedy=f"Write it yourself: {line}")
     make_folder(config_dir)
-    chosen = f"models_dir = {json.dumps(folder, ensure_ascii=False)}"
-    fresh.write_text("\n".join([*kept, chosen, *lines[top:]]) + "\n", encoding="utf-8")
-    fresh.replace(path)
+    try:
+        _replace(path, after)
+    except OSError as error:
+        raise UsageError(f"{path} can't be written: {error}", remedy=f"See who may: ls -ld {path.parent}") from error
+
+
+def _with_choice(text: str, key: str, line: str) -> str:
+    """The text with this line in place of the key's, or below the last choice that is in no table."""
+    lines = text.splitlines(keepends=True)
+    end = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
+    top = next((at for at, one in enumerate(lines) if one.lstrip().startswith("[")), len(lines))
+    for at, one in enumerate(lines[:top]):
+        if found := re.match(rf"\s*{key}\s*=\s*{_VALUE}(\s*(?:#.*)?)$", one):
+            return "".join([*lines[:at], line + found[1].rstrip("\r\n") + end, *lines[at + 1 :]])
+    while 0 < top < len(lines) and not _is_choice(lines[top - 1]):  # what stands above a table is the table's
+        top -= 1
+    if top and not lines[top - 1].endswith("\n"):
+        lines[top - 1] += end
+    return "".join([*lines[:top], line + end, *lines[top:]])
+
+
+_VALUE = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[\w+.-]+)"""
+
+
+def _is_choice(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
+
+
+def _says(text: str, wanted: dict[str, Any]) -> bool:
+    try:
+        return tomllib.loads(text.encode().decode()) == wanted
+    except ValueError:  # not TOML, or no text that a file can hold
+        return False
+
+
+def _replace(path: Path, text: str) -> None:
+    """At once, with the rights that it had."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fresh.write_bytes(text.encode())
+        if path.exists():
+            shutil.copymode(path, fresh)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _runtime_dir() -> Path:

@@ -73,8 +73,8 @@ async def start(
     (https://…), or a file or folder of this machine.
 
     A token is used only where one is needed: --token-stdin, else the key named huggingface or civitai, else it is
-    asked for. What download_bandwidth in config.toml allows (bytes per second) is shared by all downloads and copies;
-    a host that downloads by itself keeps to it alone.
+    asked for. What download limit allows is shared by all downloads and copies; a host that downloads by itself has a
+    line of its own, which its downloads share.
     """
     from core.downloads.placing import How
 
@@ -153,6 +153,26 @@ def _line(job: Job) -> tuple[object, ...]:
     left = duration(job.eta_s) if job.eta_s is not None else None
     done = (size(job.bytes_done), size(job.bytes_total), speed, left)
     return (job.id, job.kind, job.host, job.title, job.state, *done, job.error)
+
+
+@command("limit")
+@click.argument("rate", default="")
+@click.option("--jobs", type=click.IntRange(1, 16), metavar="N", help="Downloads at once.")
+@click.option("--parts", type=click.IntRange(1, 16), metavar="N", help="Connections per file, for files that begin.")
+async def limit(yard: Modelyard, *, out: Output, rate: str, jobs: int | None, parts: int | None) -> None:
+    """Show the limit on bandwidth, or set it to RATE: 50MB/s, 8M, 100Mbit/s or off.
+
+    It is for downloads and copies from here together, and for what each host downloads by itself. Jobs under way take
+    it within two seconds and go on. It is kept in config.toml (download_bandwidth, download_jobs, download_parts).
+    """
+    named = bool(rate) or jobs is not None or parts is not None
+    limits = await (yard.downloads.limit(rate=rate, jobs=jobs, parts=parts) if named else yard.downloads.limits())
+    told = {"bytes_per_s": limits.bytes_per_s or None, "rate": limits.rate, "jobs": limits.jobs, "parts": limits.parts}
+    if out.json:
+        out.document(told)
+        return
+    rate_told = f"{limits.rate} (bytes: {limits.bytes_per_s:,}/s)" if limits.bytes_per_s else "no limit"
+    out.line(f"Bandwidth: {rate_told}; {limits.jobs} downloads at once, {limits.parts} connections per file at most.")
 
 
 @command("show")

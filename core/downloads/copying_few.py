@@ -27,14 +27,14 @@ _HEADER = 1 << 10  # bytes that a file takes on the way besides its own, about
 
 def most_bytes(wanted: int, bandwidth: Bandwidth | None) -> int:
     """`wanted`, or what a limit lets pass in a second: what goes in one session is not held up on its way."""
-    return wanted if bandwidth is None else min(wanted, bandwidth.bytes_per_s)
+    return min(wanted, bandwidth.bytes_per_s) if bandwidth is not None and bandwidth.bytes_per_s else wanted
 
 
 def batches(files: Sequence[OutgoingFile], bandwidth: Bandwidth | None = None) -> Iterator[list[OutgoingFile]]:
     """In their order, each as much as goes in one session."""
     batch: list[OutgoingFile] = []
-    most = most_bytes(_MOST_BYTES, bandwidth)
     for file in files:
+        most = most_bytes(_MOST_BYTES, bandwidth)  # it may have changed while the batch before was sent
         if batch and (len(batch) == _MOST_FILES or _weight([*batch, file]) > most):
             yield batch
             batch = []
@@ -61,7 +61,7 @@ async def give(
     """
     small = await asyncio.get_running_loop().run_in_executor(hashes.pool, _read, files)
     if bandwidth is not None:
-        await asyncio.sleep(bandwidth.turn_s(_weight(files)))
+        await bandwidth.turn(_weight(files))
     await send_few(connection, folder, small)
     return {one.place: one.sha256 for one in small}
 

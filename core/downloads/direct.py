@@ -36,10 +36,7 @@ _URL_KEEPS = "%/:=&?~#+!$,;'@()*[]"
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a host is to fetch: into `folder` below its models folder `root`; `state` is the job's folder there.
-
-    With a limit on bytes per second (0: none) files come one by one, so that each has all of it.
-    """
+    """What a host is to fetch: into `folder` below its models folder `root`; `state` is the job's folder there."""
 
     root: str
     folder: str
@@ -47,7 +44,6 @@ class Task:
     files: Sequence[SourceFile]
     known: Mapping[str, str]  # the hashes of files that this job has put there, by path
     replace: bool = False
-    bytes_per_s: int = 0
 
     @classmethod
     def of(
@@ -59,26 +55,16 @@ class Task:
         *,
         known: Mapping[str, str],
         replace: bool = False,
-        bytes_per_s: int = 0,
     ) -> Task:
         """The largest files first."""
         files = sorted(listing.files, key=lambda file: -(file.size or 0))
         state = posixpath.join(root, _FOLDER, job_id)
-        return cls(
-            root=root,
-            folder=folder,
-            state=state,
-            files=files,
-            known=known,
-            replace=replace,
-            bytes_per_s=bytes_per_s,
-        )
+        return cls(root=root, folder=folder, state=state, files=files, known=known, replace=replace)
 
-    def launch_argv(self) -> list[str]:
-        """Start it there, unless it goes on already."""
-        lanes, limit = (1, str(self.bytes_per_s)) if self.bytes_per_s else (_LANES, "")
+    def launch_argv(self, bytes_per_s: int) -> list[str]:
+        """Start it there, unless it goes on already, with a limit on bytes per second; 0: none."""
         replace = "replace" if self.replace else ""
-        return remote.script(LAUNCH, self.state, self.folder, str(lanes), replace, RUN, limit)
+        return remote.script(LAUNCH, self.state, self.folder, str(_LANES), replace, RUN, str(bytes_per_s))
 
     def stdin(self, token: str) -> bytes:
         """The token's line, then a line for each file."""

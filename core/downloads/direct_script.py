@@ -18,14 +18,15 @@ alive() {
 }
 """
 
-# Below a limit curl may take a hundred reads at once and then be silent for as long as they are worth: a small file
-# would come whole at full speed, so what comes after a file waits for its time, and silence is no sign of a lost line.
+# The limit on bytes per second is a file, so that it may change: below one, files come one by one, each with all of it.
+# There curl may take a hundred reads at once and then be silent for as long as they are worth: a small file would come
+# whole at full speed, so what comes after a file waits for its time, and silence is no sign of a lost line. Who changes
+# the limit ends curl (143), which then goes on from there with the new one.
 # The lines of `log`: v(erifying) FILE; w(aiting) FILE WHY; d(one) FILE SIZE SHA256; x FILE KIND WHY; end ok|failed.
 RUN = """
 export LC_ALL=C
 umask 022
-S=$1 lanes=$3 replace=$4 limit=$5 owed=0 silence_s=30
-[ -z "$limit" ] || silence_s=$((150 + 102400 / limit))
+S=$1 lanes=$3 replace=$4 owed=0
 IFS= read -r token
 exec </dev/null
 cd -- "$2" || exit 1
@@ -34,6 +35,7 @@ trap 'trap "" TERM; kill 0; exit 143' TERM
 T=$(printf '\\t')
 echo "$$ $(cut -d' ' -f22 "/proc/$$/stat" 2>/dev/null || echo -)" >"$S/pid"
 say() { printf '%s\\n' "$*" >>"$S/log"; }
+NAMED='c=$1; echo "$$ $(cut -d" " -f22 "/proc/$$/stat" 2>/dev/null || echo -) $2" >"$c"; shift 2; exec "$@"'
 esc() { printf '%s' "$1" | sed 's/[\\\\"]/\\\\&/g'; }
 origin() { printf '%s' "$1" | sed 's|^\\([a-zA-Z]*://[^/?#]*\\).*|\\1|'; }
 length() { if [ -f "$1" ]; then echo $(($(wc -c <"$1"))); else echo 0; fi; }
@@ -66,32 +68,54 @@ tagged() {
     END { if (ok) print (e != "" && e !~ /^W\\//) ? e : d }'
 }
 clock() { if read -r up rest 2>/dev/null </proc/uptime; then echo "${up%.*}${up#*.}"; else echo "$(date +%s)00"; fi; }
+allowed() { read -r limit 2>/dev/null <"$S/limit" || limit=; [ "$limit" != 0 ] || limit=; }
+turn() {
+  allowed
+  has= missed=0
+  while [ -n "$limit" ] && [ "$missed" -lt 50 ]; do
+    [ ! -e "$S/failed" ] || return 1
+    if mkdir -- "$S/turn" 2>/dev/null; then has=yes; break; fi
+    if [ -d "$S/turn" ]; then missed=0; else missed=$((missed + 1)); fi
+    sleep 0.2
+    allowed
+  done
+}
 pace() {
-  [ -n "$limit" ] || return 0
+  [ -n "$given" ] || return 0
   owed=$((owed + $(length "$part") - at))
   [ "$owed" -gt 0 ] || owed=0
-  due=$((owed * 100 / limit))
-  owed=$((owed - due * limit / 100)) early=$((due - ($(clock) - begun)))
-  [ "$early" -le 0 ] || sleep "$((early / 100)).$(printf %02d "$((early % 100))")"
+  due=$((owed * 100 / given))
+  owed=$((owed - due * given / 100)) early=$((due - ($(clock) - begun)))
+  while [ "$early" -gt 0 ]; do
+    step=$((early < 100 ? early : 100)) early=$((early - 100))
+    sleep "$((step / 100)).$(printf %02d "$((step % 100))")"
+    allowed
+    [ "$limit" = "$given" ] || { owed=0; break; }
+  done
 }
 fetch() {
-  head=$S/$i.head begun=$(clock)
+  turn || return 1
+  head=$S/$i.head begun=$(clock) given=$limit silence_s=30
   [ "$at" = 0 ] || head=$S/$i.more
+  [ -z "$given" ] || silence_s=$((150 + 102400 / given))
   told=$({
     printf 'url = "%s"\\n' "$(esc "$now")"
     if [ -n "$bearer" ] && [ "$(origin "$now")" = "$(origin "$url")" ]; then
       printf 'header = "Authorization: Bearer %s"\\n' "$(esc "$bearer")"
     fi
-    [ -z "$limit" ] || printf 'limit-rate = %s\\n' "$limit"
+    [ -z "$given" ] || printf 'limit-rate = %s\\n' "$given"
     if [ "$at" != 0 ]; then
       printf 'continue-at = %s\\n' "$at"
       [ -z "$tag" ] || printf 'header = "If-Range: %s"\\n' "$(esc "$tag")"
     fi
-  } | curl -q --config - --silent --show-error --fail --globoff --proto '=http,https' --connect-timeout 10 \\
-    --speed-limit 1 --speed-time "$silence_s" --dump-header "$head" --output "$part" \\
+  } | sh -c "$NAMED" modelyard-curl "$S/curl.$lane" "$head" curl -q --config - --silent \\
+    --show-error --fail --globoff --proto '=http,https' --connect-timeout 10 --speed-limit 1 \\
+    --speed-time "$silence_s" --dump-header "$head" --output "$part" \\
     --write-out '%{http_code} %{redirect_url}' 2>"$S/$i.err")
   rc=$? code=${told%% *} next=${told#* }
+  rm -f -- "$S/curl.$lane"
   pace
+  [ -z "$has" ] || rmdir -- "$S/turn"
 }
 pause_s() {
   asked=$(tr -d '\\r' <"$head" 2>/dev/null | awk '
@@ -131,7 +155,7 @@ one() {
     at=$(length "$part") tag=$(tagged)
     if [ "$at" != 0 ] && { [ -z "$tag$sha" ] || [ "$tag$sha" = - ]; }; then rm -f -- "$part"; at=0; fi
     if [ "$size" != - ] && [ "$at" -gt "$size" ]; then rm -f -- "$part"; at=0; fi
-    if [ "$size" = - ] || [ "$at" -lt "$size" ]; then fetch; else rc=0 code=200; fi
+    if [ "$size" = - ] || [ "$at" -lt "$size" ]; then fetch || return; else rc=0 code=200; fi
     [ "$size" != 0 ] || : >>"$part"
     case $rc:$code in
       *:30[12378])
@@ -153,6 +177,9 @@ one() {
           now=$url hops=0
           continue
         fi ;;
+      143:*)
+        allowed
+        [ "$limit" = "$given" ] || continue ;;
       22:401|22:403|22:410)
         [ "$now" != "$url" ] || { refused denied "$(problem)"; return; }
         now=$url hops=0
@@ -187,28 +214,54 @@ wait
 if [ -e "$S/failed" ]; then say end failed; else say end ok; fi
 """
 
-# $1 state, $2 folder, $3 lanes, $4 "replace" or "", $5 RUN, $6 bytes per second of each lane or "" for no limit;
-# stdin: the token's line, then the plan.
+# $1 bytes per second or 0: for what is under way, too, unless its server may not be able to go on where it stopped.
+_LIMIT = """
+limit_to() {
+  read -r now 2>/dev/null <"$S/limit" && [ "$now" = "$1" ] && return 0
+  echo "$1" >"$S/limit.new" && mv -f -- "$S/limit.new" "$S/limit" || return 1
+  for c in "$S"/curl.*; do
+    read -r p at head 2>/dev/null <"$c" && [ "$at" = "$(began "$p")" ] || continue
+    if grep -qiE '^(accept-ranges: *bytes|content-range:)' "$head" 2>/dev/null; then kill -TERM "$p"
+    else echo later; fi
+  done
+  return 0
+}
+"""
+
+# $1 state, $2 folder, $3 lanes, $4 "replace" or "", $5 RUN, $6 bytes per second or 0; stdin: the token's line, then
+# the plan.
 LAUNCH = f"""
 S=$1
 {_ALIVE}
+{_LIMIT}
 command -v curl >/dev/null || exit {NO_CURL}
 mkdir -p -- "$2" "${{S%/*}}" && mkdir -p -m 700 -- "$S" || exit 1
 [ -O "$S" ] && [ ! -L "$S" ] || exit {NOT_OURS}
+limit_to "$6" || alive || exit 1
 if alive; then echo running; exit 0; fi
 IFS= read -r token
 cat >"$S/new" && head -c 65536 /dev/zero >"$S/reserve" || exit 1
 if [ "$(tail -n 1 "$S/log" 2>/dev/null)" = "end ok" ] && cmp -s "$S/new" "$S/plan"; then echo ended; exit 0; fi
 mv -f -- "$S/new" "$S/plan"
-rm -f -- "$S/pid" "$S/failed" "$S"/now.*
+rm -f -- "$S/pid" "$S/failed" "$S"/now.* "$S"/curl.*
+rmdir -- "$S/turn" 2>/dev/null
 : >"$S/log"
 run=setsid
 command -v setsid >/dev/null || run=nohup
-printf '%s\\n' "$token" | $run sh -c "$5" modelyard-fetch "$S" "$2" "$3" "$4" "$6" >/dev/null 2>"$S/err" &
+printf '%s\\n' "$token" | $run sh -c "$5" modelyard-fetch "$S" "$2" "$3" "$4" >/dev/null 2>"$S/err" &
 tries=0
 while [ "$tries" -lt 50 ] && [ ! -s "$S/pid" ]; do sleep 0.1; tries=$((tries + 1)); done
 [ -s "$S/pid" ] || {{ cat "$S/err" >&2; exit 1; }}
 echo started
+"""
+
+# $1 state, $2 bytes per second or 0: from now on; "later" when something under way keeps its own to its end.
+LIMIT = f"""
+S=$1
+[ -d "$S" ] || exit 0
+{_ALIVE}
+{_LIMIT}
+limit_to "$2"
 """
 
 # $1 state, $2 folder: new lines of the log, and `b` with the bytes of files under way, each second until it is over.

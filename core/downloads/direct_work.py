@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from core.downloads.direct import Seen, Task, failure, launch_problem, no_room_there
-from core.downloads.direct_script import CLEAN, STOP, WATCH
+from core.downloads.direct_script import CLEAN, LIMIT, STOP, WATCH
+from core.downloads.host_lines import HostLines
 from core.downloads.sources.base import Listing
 from core.downloads.values import Cancelled
 from core.downloads.work import AsyncWork
@@ -28,14 +29,18 @@ if TYPE_CHECKING:
 
 _LOOK_AT = 500  # paths in one question
 _RETRY_S, _LONGEST_RETRY_S, _PATIENCE_S = 2.0, 30.0, 6 * 3600.0  # nothing is lost meanwhile: the host goes on
+_LATER = ", the new limit holds from the next file on: this one can't be broken off"
 _STOP_S = 60.0  # for a host that is to stop and can't be reached
+_LOOK_S, _TRY_S = 1.0, 5.0  # for another share of the line; again where it could not be told
 _NO_ROOM = 1 << 20  # bytes: with less free, an end without a word is a full disk's
 
 
 class DirectWork(AsyncWork):
     """One attempt to have a host fetch a job's files."""
 
-    def __init__(self, job: Job, *, registry: Registry, hosts: HostService, token: str, bytes_per_s: int = 0) -> None:
+    def __init__(
+        self, job: Job, *, registry: Registry, hosts: HostService, token: str, lines: HostLines | None = None
+    ) -> None:
         super().__init__()
         self._job = job
         self._registry = registry
@@ -44,15 +49,10 @@ class DirectWork(AsyncWork):
         self._listing = Listing.from_dict(job.spec["listing"])
         root = job.folder.removesuffix("/" + job.spec["place"])
         known = {str(file["path"]): str(file["sha256"]) for file in job.files}
-        self._task_there = Task.of(
-            job.id,
-            root,
-            job.folder,
-            self._listing,
-            known=known,
-            replace=bool(job.spec.get("repair")),
-            bytes_per_s=bytes_per_s,
-        )
+        replace = bool(job.spec.get("repair"))
+        self._task_there = Task.of(job.id, root, job.folder, self._listing, known=known, replace=replace)
+        self._lines = lines or HostLines()
+        self._limit = ""  # what of it does not hold yet
         self._seen = Seen()
         self._first: int | None = None  # bytes that were there when we looked first
         self._bytes = 0
@@ -94,6 +94,10 @@ class DirectWork(AsyncWork):
 
     async def _run(self) -> dict[str, Any]:
         connection = self._hosts.connection(await self._registry.get_host(self._job.host))
+        with self._lines.joined(self._job.host):
+            return await self._to_the_end(connection)
+
+    async def _to_the_end(self, connection: Connection) -> dict[str, Any]:
         clock = asyncio.get_running_loop().time
         met, wait_s = clock(), _RETRY_S
         while True:
@@ -114,15 +118,17 @@ class DirectWork(AsyncWork):
         task, heard = self._task_there, False
         try:
             await self._check_room(connection)
-            argv = task.launch_argv()
+            share = self._lines.share(self._job.host)
+            argv = task.launch_argv(share)
             begun = await connection.run(argv, stdin=task.stdin(self._token), timeout_s=120.0, check=False)
             if begun.code != 0:
                 raise launch_problem(connection.name, begun, task.state)
             self._seen = Seen()
-            async for line in _heard(connection, task):
-                heard = True
-                self._seen.take(line)
-                self._look_at(line)
+            async with self._limited(connection, share):
+                async for line in _heard(connection, task):
+                    heard = True
+                    self._seen.take(line)
+                    self._look_at(line)
             free = (await connection.disk(task.root)).free
         except HostUnreachable as error:
             raise _Silent(error, was_heard=heard) from error
@@ -131,6 +137,32 @@ class DirectWork(AsyncWork):
         if self._seen.end != "ok" or len(self._seen.done) < len(task.files):
             raise failure(connection.name, self._job.id, task, self._seen)
 
+    @asynccontextmanager
+    async def _limited(self, connection: Connection, share: int) -> AsyncIterator[None]:
+        """Meanwhile the host is told of another share of its line."""
+        keeping = asyncio.create_task(self._keep_share(connection, share))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeping
+
+    async def _keep_share(self, connection: Connection, told: int) -> None:
+        wait_s = _LOOK_S
+        while True:
+            await asyncio.sleep(wait_s)
+            share, wait_s = self._lines.share(self._job.host), _LOOK_S
+            if share == told:
+                continue
+            try:
+                argv = remote.script(LIMIT, self._task_there.state, str(share))
+                done = await connection.run(argv, timeout_s=_STOP_S)
+            except ModelyardError as error:  # a line that broke is met by who watches, too
+                self._limit, wait_s = f", keeps its limit: {error.message}", _TRY_S
+            else:
+                told, self._limit = share, _LATER if "later" in done.stdout else ""
+
     def _look_at(self, line: str) -> None:
         if not line.startswith("b "):
             return
@@ -138,7 +170,7 @@ class DirectWork(AsyncWork):
         self._first = self._bytes if self._first is None else self._first
         waits = f", waits: {self._seen.waits}" if self._seen.waits else ""
         what = "reading what came" if self._seen.verifying and not self._seen.under_way else "downloading by itself"
-        self._doing = f"{self._job.host}: {what}{waits}"
+        self._doing = f"{self._job.host}: {what}{waits}{self._limit}"
 
     async def _check_room(self, connection: Connection) -> None:
         """What is still to come (D12)."""

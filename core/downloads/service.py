@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
+from core.downloads.limits import LimitsFile, choose_limits, without_choices
 from core.downloads.partial import no_room
 from core.downloads.placing import How
 from core.downloads.sources import source_for
@@ -16,6 +17,7 @@ from core.errors import DownloadDenied, HostSilent, KeysLocked, ModelyardError, 
 from core.registry.values import LOCAL_HOST
 
 if TYPE_CHECKING:
+    from core.downloads.limits import Limits
     from core.downloads.sources.base import Listing
     from core.hosts.service import HostService
     from core.registry.jobs import Job
@@ -43,6 +45,7 @@ class DownloadService:
         self._registry = registry
         self._keys = keys
         self._hosts = hosts
+        self._limits = LimitsFile(without_choices(settings))
         self._took: dict[str, str] = {}  # the token that a source took, until a download of it is started
 
     async def look(self, source: str, *, patterns: Sequence[str] = (), token: str = "") -> Listing:
@@ -162,6 +165,19 @@ class DownloadService:
             return
         with contextlib.suppress(NotFound, HostSilent):  # the job tells them better
             await self._hosts.connection(await self._registry.get_host(job.host)).connect()
+
+    async def limits(self) -> Limits:
+        """How much at once, and how fast, as it was chosen last."""
+        return await asyncio.to_thread(self._limits.now)
+
+    async def limit(self, *, rate: str = "", jobs: int | None = None, parts: int | None = None) -> Limits:
+        """Another limit, from now on: `50MB/s` or `off`; what runs takes it within two seconds, without a stop.
+
+        Raises:
+            InvalidInput: it is no rate. UsageError: config.toml can't be changed.
+        """
+        await asyncio.to_thread(choose_limits, self._settings, rate=rate, jobs=jobs, parts=parts)
+        return await self.limits()
 
     async def all(self) -> list[Job]:
         """All jobs, of every kind: by priority, then the oldest first."""

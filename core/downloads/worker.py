@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from core.downloads.launch import read_settings, the_only_one
+from core.downloads.limits import LimitsFile, without_choices
 from core.downloads.tokens import Tokens, channel
 from core.downloads.values import Cancelled
 from core.downloads.workshop import Workshop
@@ -53,7 +54,8 @@ class Worker:
         self._registry = registry
         self._tokens = tokens
         self._workshop = Workshop(settings, registry, tokens, hosts)
-        self._at_once = {"download": settings.download_jobs, **_AT_ONCE}
+        self._limits = LimitsFile(settings)
+        self._at_once = dict(_AT_ONCE)
         self._running: dict[str, _UnderWay] = {}
 
     async def run(self) -> None:
@@ -82,6 +84,7 @@ class Worker:
 
     async def _turn(self) -> bool:
         """Heed what is asked for, and start what can be; whether there is anything to do."""
+        await self._keep_limits()
         self._running = {job_id: one for job_id, one in self._running.items() if not one.task.done()}
         waiting = await self._registry.jobs(states=UNFINISHED)
         for job in waiting:
@@ -90,6 +93,12 @@ class Worker:
             if self._is_ready(job):
                 self._start(job)
         return bool(self._running) or any(job.state == "queued" and job.wanted == "run" for job in waiting)
+
+    async def _keep_limits(self) -> None:
+        """As the user has them now."""
+        limits = await asyncio.to_thread(self._limits.now)
+        self._at_once["download"] = limits.jobs
+        self._workshop.limit_to(limits)
 
     async def _heed(self, job: Job) -> None:
         under_way = self._running.get(job.id)
@@ -270,7 +279,7 @@ async def _has_work(settings: Settings) -> bool:
 
 def main() -> None:
     """Read the settings from standard input and work; look once more after letting go of the queue."""
-    settings = replace(read_settings(sys.stdin.read()), ephemeral=False)
+    settings = without_choices(replace(read_settings(sys.stdin.read()), ephemeral=False))
     while True:
         with the_only_one(settings) as held:
             if not held:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from core.downloads.bandwidth import Bandwidth
 from core.downloads.fetching import FetchWork
 from core.downloads.hashes import Hashes
+from core.downloads.host_lines import HostLines
+from core.downloads.limits import AT_ONCE
 from core.downloads.values import Limits
 from core.errors import ModelyardError
 
 if TYPE_CHECKING:
+    from core.downloads import limits
     from core.downloads.tokens import Tokens
     from core.downloads.work import Work
     from core.hosts.service import HostService
@@ -29,9 +32,9 @@ class Workshop:
         self._tokens = tokens
         self._hosts = hosts
         self._limits = Limits(connections=settings.download_parts)
-        self._bytes_per_s = max(0, settings.download_bandwidth)
-        self._bandwidth = Bandwidth(self._bytes_per_s) if self._bytes_per_s else None
-        self._threads = ThreadPoolExecutor(settings.download_jobs, thread_name_prefix="job")
+        self._bandwidth = Bandwidth()  # of this machine's line
+        self._lines = HostLines()
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="job")
         self._hashes = Hashes()
 
     def __enter__(self) -> Workshop:
@@ -40,6 +43,13 @@ class Workshop:
     def __exit__(self, *_: object) -> None:
         self._hashes.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def limit_to(self, limits: limits.Limits) -> None:
+        """From now on, for what is under way, too; connections per file, for what begins."""
+        self._limits = Limits(connections=limits.parts)
+        self._lines.bytes_per_s = limits.bytes_per_s
+        if self._bandwidth.bytes_per_s != limits.bytes_per_s:
+            self._bandwidth.limit_to(limits.bytes_per_s)
 
     def make(self, job: Job) -> Work:
         """The work for a job.
@@ -85,5 +95,5 @@ class Workshop:
             registry=self._registry,
             hosts=self._hosts,
             token=self._tokens.of(job.id),
-            bytes_per_s=self._bytes_per_s,
+            lines=self._lines,
         )

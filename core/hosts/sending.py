@@ -32,7 +32,9 @@ class Part:
 class Pace(Protocol):
     """A limit on bytes per second that several keep together; nobody takes more than `piece` bytes at once."""
 
-    piece: int
+    @property
+    def piece(self) -> int:
+        """Bytes."""
 
     def take(self, count: int, stopped: threading.Event) -> None:
         """Wait until `count` bytes may pass, or somebody stops."""
