@@ -91,6 +91,8 @@ def find(weights: Iterable[Weights], text: str) -> Weights | None:
     if wanted in known:
         return known[wanted]
     close = get_close_matches(wanted, known, n=3)
+    if "/" in text and is_hugging_face_id(text):
+        close = [f"hf:{text}"]
     meant = f"Did you mean {' or '.join(close)}? " if close else ""
     raise NotFound(
         f"The catalog offers no {clean_line(wanted)[:100]!r}.",

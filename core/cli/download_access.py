@@ -49,6 +49,7 @@ async def looked(yard: Modelyard, out: Output, source: str, patterns: tuple[str,
         DownloadDenied: none that is at hand has the right.
     """
     from core.cli.hidden import ask_hidden
+    from core.downloads.sources import source_for
     from core.errors import DownloadDenied
 
     offer = await yard.catalog.weights_called(source)
@@ -59,7 +60,8 @@ async def looked(yard: Modelyard, out: Output, source: str, patterns: tuple[str,
         try:
             return await yard.downloads.look(source, patterns=patterns, token=token)
         except DownloadDenied as error:
-            error.remedy += " On a command line: --token-stdin, or modelyard keys set."
+            key = source_for(source).key
+            error.remedy += f" On a command line: --token-stdin{key and f', or modelyard keys set {key}'}."
             denied = error
         if not may_ask:
             break

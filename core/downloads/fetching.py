@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from core.downloads.placing import How
 from core.downloads.run import DownloadRun
 from core.downloads.sources.base import Listing
+from core.errors import FileProblem
 from core.files import installed
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class FetchWork:
     ) -> None:
         self._listing = Listing.from_dict(job.spec["listing"])
         self._folder = Path(job.folder)
-        self._models = models
+        self._models = models = Path(job.spec.get("models", models))  # those of who asked: they may have changed
         self._pool = pool
         self._aside = models / f".modelyard-repair-{job.id}" if job.spec.get("repair") else None
         self._fetch = DownloadRun(
@@ -70,12 +71,19 @@ class FetchWork:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._all)
 
     def _all(self) -> dict[str, Any]:
-        files = self._fetch.run()
-        if self._aside is not None:
-            self.tidy()
-            self._replace(self._aside, [file.path for file in files])
-        else:
-            installed.record(self._models, installed.entry(self._models, self._folder, self._listing, files))
+        try:
+            files = self._fetch.run()
+            if self._aside is not None:
+                self.tidy()
+                self._replace(self._aside, [file.path for file in files])
+            else:
+                installed.record(self._models, installed.entry(self._models, self._folder, self._listing, files))
+        except OSError as error:
+            raise FileProblem(
+                f"{self._listing.title} can't be put into {self._folder}.",
+                cause=str(error),
+                remedy="See that the folder is there, can be written and is on a disk that works. What came is kept.",
+            ) from error
         return {"result": {"path": str(self._folder)}}
 
     def _replace(self, aside: Path, paths: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from core.downloads.few_or_many import FewOrMany
 from core.downloads.http import Http
-from core.downloads.partial import SMALL, Partial, no_room
+from core.downloads.partial import SMALL, Partial
 from core.downloads.placing import How, Placing
+from core.downloads.room import check_room, make_folder, to_come
 from core.downloads.settling import Settling
 from core.downloads.sources import source_for
 from core.downloads.transfer import Transfer
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from core.downloads.sources.base import Listing, Source, SourceFile
 
 _SMALL_AT_ONCE = 16  # at most, where each waits for its answer most of the time
-_SPARE = 64 << 20  # bytes that stay free on the disk
 _LOOK_S = 0.5  # how often it is looked for work that began meanwhile
 
 
@@ -155,15 +154,9 @@ class DownloadRun:
 
     def _check_room(self) -> None:
         """Before the first byte (D12): what is still to come, with some room to spare."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        missing = sum(file.size or 0 for file in self._listing.files if not self._is_begun(file))
-        if self._how is How.COPY and missing and shutil.disk_usage(self._folder).free < missing + _SPARE:
-            raise no_room(self._folder / self._listing.title.replace("/", "-"), missing)
-
-    def _is_begun(self, file: SourceFile) -> bool:
-        """Its room on the disk is taken already."""
-        target = self._folder / file.path
-        return target.exists() or Partial(target).is_begun
+        make_folder(self._folder)
+        missing = to_come(self._folder, self._listing.files) if self._how is How.COPY else 0
+        check_room(self._folder, self._listing.title, missing)
 
     def _file(self, file: SourceFile) -> None:
         target = self._folder / file.path

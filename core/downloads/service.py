@@ -10,8 +10,8 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from core.downloads.limits import LimitsFile, choose_limits, without_choices
-from core.downloads.partial import no_room
 from core.downloads.placing import How
+from core.downloads.room import check_room, to_come
 from core.downloads.sources import source_for
 from core.errors import DownloadDenied, HostSilent, KeysLocked, ModelyardError, NotAllowed, NotFound, Refused
 from core.registry.values import LOCAL_HOST
@@ -119,8 +119,8 @@ class DownloadService:
         path: PurePath = self._settings.models_dir / place
         if host != LOCAL_HOST:
             path = await self._direct(host, place, listing)
-        elif how is How.COPY:
-            await asyncio.to_thread(_check_room, self._settings.models_dir / place, listing)
+        else:
+            await asyncio.to_thread(_check_room, Path(path), listing, how, repair)
         await self._refuse_twice(listing, host, path)
         job = Job(
             user_id=self._registry.user_id,
@@ -130,7 +130,7 @@ class DownloadService:
             folder=str(path),
             spec={
                 **{"listing": listing.as_dict(), "how": str(how), "token": bool(token), "repair": repair},
-                **({} if host == LOCAL_HOST else {"place": place}),
+                **({"models": str(self._settings.models_dir)} if host == LOCAL_HOST else {"place": place}),
             },
             bytes_total=listing.size,
             priority=priority,
@@ -273,8 +273,13 @@ class DownloadService:
             if paths & {file["path"] for file in job.spec["listing"]["files"]}:
                 raise Refused(
                     f"{job.title} is {job.state} already (job {job.id}).",
-                    remedy=f"modelyard download resume {job.id}",
+                    remedy=f"modelyard download {'resume' if job.state == 'paused' else 'show'} {job.id}",
                 )
+
+
+def _check_room(place: Path, listing: Listing, how: How, repair: bool) -> None:
+    missing = (listing.size or 0) if repair else to_come(place, listing.files)
+    check_room(place, listing.title, missing if how is How.COPY else 0)
 
 
 def _go_on(known: Job) -> dict[str, object]:
@@ -290,11 +295,3 @@ def _nobody_works(settings: Settings, job: Job) -> ModelyardError:
         f"Nothing happens to {job.title}: the program that does the downloads can't be started, or hangs.",
         remedy=f"Look at {settings.data_dir / 'worker.log'}; the job stays in the queue.",
     )
-
-
-def _check_room(place: Path, listing: Listing) -> None:
-    import shutil
-
-    place.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(place).free < (listing.size or 0):
-        raise no_room(place / listing.title.replace("/", "-"), listing.size or 0)

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,14 @@ import psutil
 import pytest
 
 from core.app import Modelyard
-from core.errors import ModelyardError
+from core.downloads.room import check_room, make_folder, to_come
+from core.downloads.sources.base import Listing, SourceFile
+from core.errors import DiskFull, FileProblem, ModelyardError
 from core.events import now
 from core.registry.jobs import Job
 from core.settings import Settings
 from tests.cli.program import done, modelyard, start
+from tests.downloads.inline import working
 from tests.downloads.server import Fault, FileServer, Request, Served
 
 CONTENT = random.Random(9).randbytes(12_000_000)
@@ -290,3 +294,56 @@ def test_a_clock_that_is_put_back_keeps_no_job_waiting(wait_s: float | None, due
     """D6: a retry waits ten minutes at the most."""
     not_before = None if wait_s is None else now() + timedelta(seconds=wait_s)
     assert Job(user_id="me", title="model", not_before=not_before).is_due is due
+
+
+def test_a_models_folder_that_takes_nothing_is_explained(server: FileServer) -> None:
+    """D7: before anything is queued; what to do is said, and nobody has to report it."""
+    ended = modelyard("download", "start", server.url("model.gguf"), "--json", env={"MODELS_DIR": "/etc/hostname"})
+    assert (ended.code, ended.error()["error"]) == (1, "FileProblem")
+    assert ended.error()["message"] == "Nothing can be written to /etc/hostname/custom."
+    assert "modelyard files base-dir FOLDER" in ended.error()["remedy"]
+    assert done("download", "list", "--json").json() == {"downloads": []}
+    with pytest.raises(FileProblem, match="Nothing can be written to /proc/none/custom"):
+        make_folder(Path("/proc/none/custom"))
+
+
+def test_what_is_there_already_needs_no_room(server: FileServer, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D12: a download that is begun anew wants room for what is still to come alone."""
+    done("download", "start", server.url("model.gguf"))
+    listing = Listing(
+        source="url", title="two", folder="custom", files=tuple(_file(name) for name in ("model.gguf", "new.gguf"))
+    )
+    place = models / "custom"
+    assert to_come(place, listing.files) == len(CONTENT)
+    monkeypatch.setattr("core.downloads.room.SPARE", 1 << 60)
+    check_room(place, "two", 0)
+    with pytest.raises(DiskFull, match=r"two needs 12,000,000 bytes and .* are left free"):
+        check_room(place / "not" / "made", "two", to_come(place, listing.files))
+    assert not (place / "not").exists()
+
+
+def _file(name: str) -> SourceFile:
+    return SourceFile(path=name, size=len(CONTENT), url=f"https://example.org/{name}")
+
+
+async def test_a_models_folder_that_was_changed_meanwhile(
+    server: FileServer, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D7: a job belongs to the folder that it was begun for, whatever the worker began with."""
+    elsewhere = tmp_path / "elsewhere"
+    changed = replace(settings, models_dir=elsewhere)
+    async with Modelyard.open(settings) as yard, working(yard, monkeypatch), Modelyard.open(changed) as other:
+        begun = await other.downloads.start(await other.downloads.look(server.url("model.gguf")))
+        states = [(job.state, job.error) async for job in other.downloads.follow(begun.id)]
+    assert states[-1] == ("done", "")
+    assert "custom/model.gguf" in (elsewhere / "installed-models.json").read_text()
+
+
+def test_a_web_page_is_not_taken_for_a_file(server: FileServer, models: Path) -> None:
+    """D4: a login page answers 200, too."""
+    page = Fault(headers={"Content-Type": "text/html; charset=utf-8"})
+    server.files["page.gguf"] = Served(content=b"<html>Sign in</html>", fault=lambda *_: page)
+    ended = modelyard("download", "start", server.url("page.gguf"))
+    assert ended.code == 1
+    assert "answers with a web page, not with a file" in ended.err
+    assert not models.exists()

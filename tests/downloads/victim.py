@@ -15,7 +15,7 @@ from pathlib import Path
 
 import urllib3.util  # noqa: F401 - before the fork
 
-from core.downloads import partial, run, side_by_side, sink, transfer
+from core.downloads import partial, room, run, side_by_side, sink, transfer
 from core.downloads.sources.base import Listing
 from core.downloads.values import Limits
 from core.errors import ModelyardError
@@ -32,7 +32,7 @@ def shrink() -> None:
         vars(module)["PIECE"] = _PIECE
     transfer._LEAST_PART = PART
     side_by_side._NOTE_STEP, side_by_side._LEAST_PIECE, side_by_side._GROW_S = _PIECE, _PIECE, 0.0
-    run._SPARE = 0
+    room.SPARE = 0
 
 
 def main() -> None:

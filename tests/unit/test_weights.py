@@ -331,3 +331,10 @@ def test_offers_are_chosen_by_words_family_and_type(builtin: dict[str, Weights])
         "sdxl-turbo",
     }
     assert [one.id for one in choose(offers, search="TURBO adapter z-image")] == ["zimage-training-adapter"]
+
+
+def test_the_name_of_a_repository_alone_is_told_its_form() -> None:
+    """D1, D2: what people copy from the Hub's pages."""
+    with pytest.raises(NotFound) as raised:
+        find((), "org/Name")
+    assert raised.value.remedy.startswith("Did you mean hf:org/Name?")

@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 _PATIENCE_S = 20.0
 _BUSY, _WAITS_S = {408, 429, 500, 502, 503, 504}, (0.5, 2.0)
 _LONGEST_TEXT = 300
-_ADVICE = re.compile(r"For more information check: \S+ ?")
+_ADVICE = re.compile(r"For more information check: \S+ ?|Please make sure you specified .*?/authentication ?")
 _FLAGGED = {"unsafe", "suspicious"}
 
 
@@ -181,7 +181,11 @@ class _Hub:
             return self._refused(cause) if self._token or status == 403 else self._unknown(cause)
         if status in _BUSY:
             return SourceLost(f"{self._endpoint} is busy.", cause=cause, remedy="Try again in some minutes.")
-        return DownloadFailed(f"{self._endpoint} refused to tell about {self.repo}.", cause=cause, remedy=self.page)
+        return DownloadFailed(
+            f"{self._endpoint} refused to tell about {self.repo}.",
+            cause=cause,
+            remedy=f"Check the spelling: hf:org/name. Its page: {self.page}",
+        )
 
     def _no_revision(self, cause: str) -> SourceGone:
         return SourceGone(

@@ -12,7 +12,8 @@ from core.downloads.sources.apart import apart
 from core.downloads.sources.base import Listing, SourceFile
 from core.downloads.sources.secret_query import split_secret, with_secret
 from core.downloads.values import Address, Limits, RemoteFile
-from core.errors import DownloadDenied, InvalidInput, SourceLost
+from core.errors import DownloadDenied, DownloadFailed, InvalidInput, SourceLost
+from core.text import said_line
 
 if TYPE_CHECKING:
     from core.downloads.http import Reply
@@ -63,8 +64,9 @@ def _look(url: str, token: str) -> tuple[str, int | None]:
     http = Http(Limits())
     try:
         reply = http.open(Address(url=with_secret(url, token), headers=_headers(token)), 0, None, known=None)
-        name = _name(url, reply)
         reply.response.close()
+        _refuse_page(url, str(reply.response.headers.get("Content-Type", "")))
+        name = _name(url, reply)
     except (TryAgain, Expired) as error:
         raise SourceLost(
             f"{urlsplit(url).hostname} does not give the file.",
@@ -74,6 +76,20 @@ def _look(url: str, token: str) -> tuple[str, int | None]:
     finally:
         http.close()
     return name, reply.version.size if reply.version.size >= 0 else None
+
+
+def _refuse_page(url: str, kind: str) -> None:
+    """A login or a file's own page answers 200, too; it must not be taken for the file.
+
+    Raises:
+        DownloadFailed: it is a page for people.
+    """
+    if kind.partition(";")[0].strip().lower() in {"text/html", "application/xhtml+xml"}:
+        raise DownloadFailed(
+            f"{urlsplit(url).hostname} answers with a web page, not with a file.",
+            cause=f"Its type is {said_line(kind)}: a page about the file, or one that wants a login.",
+            remedy="Open it in a browser and take the address of its download button; a token may be wanted.",
+        )
 
 
 def _name(url: str, reply: Reply) -> str:
