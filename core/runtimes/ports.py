@@ -32,6 +32,11 @@ def check_port(bind: str, port: int, *, server: str) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((bind, port))
     except OSError as error:
-        cause, remedy = _CAUSES.get(error.errno or 0, (str(error), "Choose another address or port."))
-        kind = PortTaken if error.errno == errno.EADDRINUSE else EngineRefused
-        raise kind(f"Could not start {server} on {bind}:{port}: {cause}", cause=cause, remedy=remedy) from error
+        raise refused(error, bind, port, server=server) from error
+
+
+def refused(error: OSError, bind: str, port: int, *, server: str) -> EngineRefused:
+    """Why a server can't listen there."""
+    cause, remedy = _CAUSES.get(error.errno or 0, (str(error), "Choose another address or port."))
+    kind = PortTaken if error.errno == errno.EADDRINUSE else EngineRefused
+    return kind(f"Could not start {server} on {bind}:{port}: {cause}", cause=cause, remedy=remedy)

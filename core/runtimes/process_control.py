@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 from core.errors import EngineRefused, EngineUnavailable
 from core.runtimes import process_files as files
 from core.runtimes import process_supervisor
-from core.runtimes.ports import check_port
+from core.runtimes.ports import check_port, refused
 
 _START_LIMIT_S = 30.0
 _KILL_GRACE_S = 5.0
@@ -46,6 +47,9 @@ def start(folder: Path, *, ephemeral: bool) -> int | None:
         return leash
     if leash is not None:
         os.close(leash)
+    if words == process_supervisor.TAKEN:
+        taken = OSError(errno.EADDRINUSE, "a server that starts will listen there")
+        raise refused(taken, spec["bind"], spec["port"], server=spec["name"])
     raise EngineRefused(
         f"Could not start {spec['name']}",
         cause=words.decode(errors="replace") or "Its supervisor ended at once.",

@@ -15,18 +15,19 @@ import fcntl
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from core.runtimes import process_files as files
 from core.runtimes.lines import LineSplitter
 
-UP, ALREADY = b"up", b"already running"
+UP, ALREADY, TAKEN = b"up", b"already running", b"port taken"
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -282,9 +283,27 @@ def _supervise(folder: Path, leash: int | None, answer: int) -> None:
         report(ALREADY)
         return
     try:
-        Supervisor(folder, leash=leash).run(report)
+        with _claim(folder) as claim:
+            if claim is None:
+                report(TAKEN)
+            else:
+                Supervisor(folder, leash=leash).run(report)
     except Exception as error:  # noqa: BLE001 - there is nobody else to tell
         report(repr(error).encode())
+
+
+@contextmanager
+def _claim(folder: Path) -> Iterator[socket.socket | None]:
+    """A name in the kernel for the address of this server, None where another one has it that may not listen yet."""
+    spec = files.read_json(folder / files.SERVER)["spec"]
+    with socket.socket(socket.AF_UNIX) as claim:
+        try:
+            if spec["port"]:
+                claim.bind(f"\0modelyard {spec['bind']}:{spec['port']}")
+        except OSError:
+            yield None
+        else:
+            yield claim
 
 
 def main(arguments: list[str]) -> int:

@@ -91,6 +91,16 @@ def test_warnings_need_a_yes(model: str) -> None:
     assert b"http://127.0.0.1:" in terminal.seen
 
 
+def test_two_deploys_at_once_get_two_ports(model: str, smollm2: Path) -> None:
+    done("models", "add", "other", "--provider", "llamacpp", "--path", str(smollm2), "--max-output-tokens", "16")
+    with start("deploy", "other", *DEPLOY) as beside:
+        done("deploy", model, *DEPLOY)
+        beside.communicate(timeout=60)
+    servers = done("servers", "list", "--json").json()["servers"]
+    assert [server["status"] for server in servers] == ["running", "running"]
+    assert len({server["url"] for server in servers}) == 2
+
+
 def test_deploy_tells_its_events_and_ends_running(model: str) -> None:
     told = events(done("deploy", model, *DEPLOY, "--json"))
     assert [one["event"] for one in (told[0], told[-1])] == ["Planned", "Done"]

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.errors import EngineRefused, NotAllowed, NotFound
+from core.errors import EngineRefused, NotAllowed, NotFound, PortTaken
 from core.runtimes.base import Phase
 from core.runtimes.process import ProcessRuntime
 from tests.contract.runtime_places import ProcessPlace, closable, process_place, until
@@ -202,6 +202,19 @@ async def test_two_starts_at_once_make_one_server(place: ProcessPlace, tmp_path:
     await asyncio.gather(*(place.runtime.start(server_id) for _ in range(3)))
     await ready(place, server_id)
     assert len(marked(mark)) == 2
+
+
+async def test_a_server_that_does_not_listen_yet_has_its_port(place: ProcessPlace) -> None:
+    """Two deploys at once would both find it free, and the second be told healthy by the first one's answers."""
+    port = place.free_port()
+    first = await place.runtime.create(place.spec("exec sleep 60", port=port))
+    second = await place.runtime.create(place.spec("exec sleep 60", port=port, name="llamacpp-model-m2"))
+    await place.runtime.start(first)
+    with pytest.raises(PortTaken, match="port already in use"):
+        await place.runtime.start(second)
+    await place.runtime.stop(first, timeout_s=5)
+    await place.runtime.start(second)
+    await place.phase(second, Phase.UP)
 
 
 async def test_missing_program_is_refused_with_a_remedy(place: ProcessPlace) -> None:
