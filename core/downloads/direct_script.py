@@ -108,7 +108,7 @@ fetch() {
       printf 'continue-at = %s\\n' "$at"
       [ -z "$tag" ] || printf 'header = "If-Range: %s"\\n' "$(esc "$tag")"
     fi
-  } | sh -c "$NAMED" modelyard-curl "$S/curl.$lane" "$head" curl -q --config - --silent \\
+  } | sh -c "$NAMED" modelyard-curl "$S/curl.$lane" "${given:-0} $head" curl -q --config - --silent \\
     --show-error --fail --globoff --proto '=http,https' --connect-timeout 10 --speed-limit 1 \\
     --speed-time "$silence_s" --dump-header "$head" --output "$part" \\
     --write-out '%{http_code} %{redirect_url}' 2>"$S/$i.err")
@@ -217,10 +217,10 @@ if [ -e "$S/failed" ]; then say end failed; else say end ok; fi
 # $1 bytes per second or 0: for what is under way, too, unless its server may not be able to go on where it stopped.
 _LIMIT = """
 limit_to() {
-  read -r now 2>/dev/null <"$S/limit" && [ "$now" = "$1" ] && return 0
-  echo "$1" >"$S/limit.new" && mv -f -- "$S/limit.new" "$S/limit" || return 1
+  read -r now 2>/dev/null <"$S/limit" && [ "$now" = "$1" ] ||
+    { echo "$1" >"$S/limit.new" && mv -f -- "$S/limit.new" "$S/limit"; } || return 1
   for c in "$S"/curl.*; do
-    read -r p at head 2>/dev/null <"$c" && [ "$at" = "$(began "$p")" ] || continue
+    read -r p at given head 2>/dev/null <"$c" && [ "$given" != "$1" ] && [ "$at" = "$(began "$p")" ] || continue
     if grep -qiE '^(accept-ranges: *bytes|content-range:)' "$head" 2>/dev/null; then kill -TERM "$p"
     else echo later; fi
   done

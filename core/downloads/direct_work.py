@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 _LOOK_AT = 500  # paths in one question
 _RETRY_S, _LONGEST_RETRY_S, _PATIENCE_S = 2.0, 30.0, 6 * 3600.0  # nothing is lost meanwhile: the host goes on
-_LATER = ", the new limit holds from the next file on: this one can't be broken off"
+_LATER = ", the new limit holds from the next file on: its server may not go on in the middle of this one"
 _STOP_S = 60.0  # for a host that is to stop and can't be reached
-_LOOK_S, _TRY_S = 1.0, 5.0  # for another share of the line; again where it could not be told
+_LOOK_S, _TRY_S = 1.0, 5.0  # for another share of the line; again where something does not keep to it yet
 _NO_ROOM = 1 << 20  # bytes: with less free, an end without a word is a full disk's
 
 
@@ -149,19 +149,21 @@ class DirectWork(AsyncWork):
                 await keeping
 
     async def _keep_share(self, connection: Connection, told: int) -> None:
-        wait_s = _LOOK_S
+        self._limit, tried_at = "", 0.0
+        clock = asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(wait_s)
-            share, wait_s = self._lines.share(self._job.host), _LOOK_S
-            if share == told:
+            await asyncio.sleep(_LOOK_S)
+            share = self._lines.share(self._job.host)
+            if share == told and (not self._limit or clock() - tried_at < _TRY_S):
                 continue
             try:
                 argv = remote.script(LIMIT, self._task_there.state, str(share))
                 done = await connection.run(argv, timeout_s=_STOP_S)
             except ModelyardError as error:  # a line that broke is met by who watches, too
-                self._limit, wait_s = f", keeps its limit: {error.message}", _TRY_S
+                self._limit = f", keeps its limit: {error.message}"
             else:
-                told, self._limit = share, _LATER if "later" in done.stdout else ""
+                self._limit = _LATER if "later" in done.stdout else ""
+            told, tried_at = share, clock()
 
     def _look_at(self, line: str) -> None:
         if not line.startswith("b "):

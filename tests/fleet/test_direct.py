@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import posixpath
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -38,9 +39,9 @@ def hub(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield running
 
 
-async def begun(yard: Modelyard, source: str, *, token: str = "", **more: object) -> Job:
+async def begun(yard: Modelyard, source: str, *, token: str = "", host: str = "gpu1", **more: object) -> Job:
     listing = await yard.downloads.look(source, token=token)
-    return await yard.downloads.start(listing, host="gpu1", token=token, **more)  # type: ignore[arg-type]
+    return await yard.downloads.start(listing, host=host, token=token, **more)  # type: ignore[arg-type]
 
 
 async def state_of(yard: Modelyard, job_id: str, *states: str, within_s: float = 60) -> Job:
@@ -105,6 +106,40 @@ async def test_the_limit_holds_for_a_host_by_itself(
         assert time.monotonic() - began >= 12 / 3 - 0.1
     there = host.models_folder / "org" / "name"
     assert {name: (there / name).read_bytes() for name in files} == files
+
+
+async def test_another_limit_reaches_what_hosts_download(
+    idle: Modelyard, hub: Hub, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D6: the jobs of one host share its line, another host has its own; nothing is fetched twice for a change."""
+    for name in ("one", "two"):
+        hub.add(f"org/{name}", {"model.safetensors": CONTENT + name.encode(), **SMALL})
+        served = hub.large(CONTENT + name.encode())
+        served.slow_s, served.fault = 0.01, lambda number, start: Fault(headers={"Accept-Ranges": "bytes"})
+    await idle.downloads.limit(rate="400kB/s")
+    async with working(idle, monkeypatch):
+        begun_jobs = [await begun(idle, f"hf:org/{name}") for name in ("one", "two")]
+        begun_jobs.append(await begun(idle, "hf:org/one", host="gpu2"))
+        states = [posixpath.join(fleet.hosts[0].models_dir, ".modelyard-direct", job.id, "limit") for job in begun_jobs]
+        hosts = (fleet.hosts[0], fleet.hosts[0], fleet.hosts[1])
+        for host, state, share in zip(hosts, states, ("200000", "200000", "400000"), strict=True):
+            await until(lambda host=host, state=state, share=share: said(host, state) == share)  # type: ignore[misc]
+        await until(lambda: len(parts(hosts[0])) == 2 and len(parts(hosts[2])) == 1)
+        await idle.downloads.limit(rate="off")
+        began = time.monotonic()
+        ends = [await state_of(idle, job.id, "done", "failed", within_s=30) for job in begun_jobs]
+    assert [(end.state, end.error) for end in ends] == [("done", "")] * 3
+    assert time.monotonic() - began < 15, "at the old limit a minute"
+    starts = [request.headers.get("Range", "") for request in hub.cdn.requests]
+    assert (starts.count(""), len([start for start in starts if start]) >= 3) == (3, True), starts
+    for host, name in zip(hosts, ("one", "two", "one"), strict=True):
+        there = host.models_folder / "org" / name
+        assert (there / "model.safetensors").read_bytes() == CONTENT + name.encode()
+
+
+def said(host: FleetHost, path: str) -> str:
+    """What a file of the host says, or ""."""
+    return host.exec(["sh", "-c", f"cat {path} 2>/dev/null || true"]).strip()
 
 
 async def test_cut_and_restored(yard: Modelyard, hub: Hub, host: FleetHost) -> None:
