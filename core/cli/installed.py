@@ -12,6 +12,7 @@ from core.cli import ask
 from core.cli.command import command
 from core.files.model_files import option
 from core.registry.values import LOCAL_HOST
+from core.text import clean_line
 
 if TYPE_CHECKING:
     from core.app import Modelyard
@@ -78,40 +79,27 @@ def _holds(model: InstalledModel, words: list[str]) -> bool:
     return all(word in text for word in words)
 
 
-@command("usage")
-async def usage(yard: Modelyard, *, out: Output) -> None:
-    """Show what models take on the disk: by model, by family, in total, and what is free."""
-    from core.cli.output import size
-    from core.files.stores import LABELS
-
-    told = await yard.files.usage()
-    if out.json:
-        out.document(asdict(told))
-        return
-    out.table(("MODEL", "SIZE"), [(path, size(amount)) for path, amount in told.models.items()])
-    out.table(("FAMILY", "SIZE"), [(path, size(amount)) for path, amount in told.families.items()])
-    out.line(f"{told.folder}: {size(told.total)} taken, {size(told.free)} free")
-    for store, amount in told.stores.items():
-        out.line(f"{LABELS[store]}: {size(amount)}")
-
-
 @command("adopt")
 @click.argument("folder", default="")
-async def adopt(yard: Modelyard, *, out: Output, folder: str) -> None:
+@click.option("--host", "host_name", default=LOCAL_HOST, help="Of which host, which reads by itself.")
+async def adopt(yard: Modelyard, *, out: Output, folder: str, host_name: str) -> None:
     """Take up model files that were carried into the models folder, all or those below FOLDER; no file is changed.
 
     A folder that brings its own installed-models.json is taken at its word; other files are read for their hashes.
     """
+    from contextlib import aclosing
+
     from core.cli.diagnostics import Reporter
     from core.cli.output import size
     from core.files.installed import InstalledModel
 
     reporter, taken = Reporter(silent=out.json), []
-    async for event in yard.files.adopt(folder):
-        if isinstance(event, InstalledModel):
-            taken.append(event)
-        else:
-            reporter.step(f"{event.text}: {size(event.done)} of {size(event.total)}")
+    async with aclosing((await yard.files_of(host_name)).adopt(folder)) as events:
+        async for event in events:
+            if isinstance(event, InstalledModel):
+                taken.append(event)
+            else:
+                reporter.step(f"{event.text}: {size(event.done)} of {size(event.total)}")
     reporter.end()
     if out.json:
         out.document({"adopted": [installed_fields(one) for one in taken]})
@@ -123,8 +111,9 @@ async def adopt(yard: Modelyard, *, out: Output, folder: str) -> None:
 
 @command("delete")
 @click.argument("model")
+@click.option("--host", "host_name", default=LOCAL_HOST, help="From which host's disk; by default this machine's.")
 @click.option("--yes", "-y", is_flag=True, help="Don't ask.")
-async def delete(yard: Modelyard, *, out: Output, model: str, yes: bool) -> None:
+async def delete(yard: Modelyard, *, out: Output, model: str, host_name: str, yes: bool) -> None:
     """Delete the files of an installed model from the disk; records of the registry stay.
 
     Refused while a server, a download or a copy needs them, for what other tools keep, and, unless MODEL is exactly
@@ -132,17 +121,22 @@ async def delete(yard: Modelyard, *, out: Output, model: str, yes: bool) -> None
     """
     from core.cli.output import size
 
-    found = await yard.files.to_delete(model)
-    for file in found.files[:_MOST_NAMED]:
-        if not out.json:
+    files = await yard.files_of(host_name)
+    found = await files.to_delete(model)
+    if not out.json:
+        for file in found.files[:_MOST_NAMED]:
             out.line(f"  {file['path']}  {size(int(file['size']))}")
-    question = f"Delete {len(found.files)} files ({size(found.size)}) of {found.path} from the disk, for good?"
+        if len(found.files) > _MOST_NAMED:
+            out.line(f"  … and {len(found.files) - _MOST_NAMED} more")
+    disk = "the disk" if host_name == LOCAL_HOST else f"the disk of {host_name}"
+    path = clean_line(found.path)
+    question = f"Delete {len(found.files)} files ({size(found.size)}) of {path} from {disk}, for good?"
     await ask.must_confirm(question, yes=yes, json=out.json)
-    await yard.files.delete(model)
+    await files.delete(found.path)
     if out.json:
-        out.document({**installed_fields(found), "deleted": True})
+        out.document({"host": host_name, **installed_fields(found), "deleted": True})
     else:
-        out.line(f"Deleted {found.path}: {size(found.size)} are free again.")
+        out.line(f"Deleted {path}: {size(found.size)} are free again on {disk}.")
 
 
 @command("register")

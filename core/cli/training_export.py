@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from core.app import Modelyard
     from core.cli.output import Output
     from core.files.installed import InstalledModel
+    from core.files.model_files import ModelFiles
 
 _STDOUT = "-"
 
 
 @command("export")
 @click.argument("model")
+@click.option("--host", "host_name", default=LOCAL_HOST, help="Where the model lies and the training is to run.")
 @click.option("--for", "tool", type=click.Choice(["ai-toolkit"]), default="ai-toolkit", help="Which training tool.")
 @click.option("--out", "target", default=_STDOUT, metavar="FILE", help="Where it is written; by default it is printed.")
 @click.option("--name", default="", help="What the training is called; by default after the model.")
@@ -31,6 +33,7 @@ async def export(
     *,
     out: Output,
     model: str,
+    host_name: str,
     tool: str,
     target: str,
     name: str,
@@ -42,44 +45,62 @@ async def export(
     """Write a config for training on an installed MODEL: its files are the base model, and they must be whole.
 
     It is a LoRA training as AI Toolkit's examples have it; what is to be learned, and for how long, is yours to
-    change. A file that is there is never written over unasked.
+    change. With --host all paths in it are that host's; FILE is written here. A file that is there is never written
+    over unasked.
     """
     import asyncio
     from pathlib import Path
 
     from core.cli.diagnostics import notice
     from core.cli.model_options import absolute
+    from core.errors import InvalidInput
     from core.training.export import prepared, write
 
     del tool
-    found = await yard.files.get(model)
+    files = await yard.files_of(host_name)
+    found = await files.get(model)
     if hashed:
-        await _verified(yard, found)
-    folder = absolute(dataset, LOCAL_HOST) if dataset else ""
-    made = await prepared(yard.files, yard.catalog, found, family=family, name=name, dataset=folder)
+        await _verified(files, found, out)
+    folder = absolute(dataset, host_name) if dataset else ""
+    if not folder.startswith("/") and folder:
+        raise InvalidInput({"dataset": f"a whole path of {host_name} is needed, such as /data/pictures"})
+    made = await prepared(files, yard.catalog, found, family=family, name=name, dataset=folder)
     path = absolute(target, LOCAL_HOST)
     if target != _STDOUT:
         await asyncio.to_thread(write, made, Path(path), force=force)
     if out.json:
-        out.document({**made.as_dict(), "file": "" if target == _STDOUT else path})
+        out.document({"host": host_name, **made.as_dict(), "file": "" if target == _STDOUT else path})
     else:
         out.block(made.text if target == _STDOUT else f"Wrote {path}: {made.family}, base {made.base}.")
         for note in made.notes:
             notice(note)
 
 
-async def _verified(yard: Modelyard, model: InstalledModel) -> None:
-    """Read everything.
+async def _verified(files: ModelFiles, model: InstalledModel, out: Output) -> None:
+    """Read everything, where it lies.
 
     Raises:
         FileProblem: a file is not what was installed.
     """
+    from contextlib import aclosing
+
+    from core.cli.diagnostics import Reporter
+    from core.cli.output import size
     from core.errors import FileProblem
     from core.events import Progress
+    from core.files.model_files import option
     from core.files.service import is_bad
 
-    async for event in yard.files.verify([model]):
-        if not isinstance(event, Progress) and is_bad(event.condition):
-            raise FileProblem(
-                f"{event.path} is {event.condition}.", cause=event.cause, remedy=f"modelyard files verify {model.path}"
-            )
+    reporter = Reporter(silent=out.json)
+    async with aclosing(files.verify([model])) as events:
+        async for event in events:
+            if isinstance(event, Progress):
+                reporter.step(f"{event.text}: {size(event.done)} of {size(event.total)}")
+            elif is_bad(event.condition):
+                reporter.end()
+                raise FileProblem(
+                    f"{event.path} is {event.condition}.",
+                    cause=event.cause,
+                    remedy=f"modelyard files verify --repair {model.path}{option(files.host)}",
+                )
+    reporter.end()

@@ -67,12 +67,26 @@ def lists(paths: Iterable[str], under: str) -> list[str]:
     return sorted(folder for folder in folders if folder != "." and is_below(folder, under))
 
 
-def carried(place: str, models: Iterable[InstalledModel], there: Collection[str]) -> Iterator[InstalledModel]:
-    """What the file of a folder tells, with paths from the models folder; only what is there, at least in part."""
+def carried(
+    place: str, models: Iterable[InstalledModel], there: Collection[str], known: Mapping[str, InstalledModel]
+) -> Iterator[InstalledModel]:
+    """What the file of a folder tells and `known`, by path, does not, with paths from the models folder.
+
+    Only what is there, at least in part.
+    """
     for model in models:
         files = tuple({**file, "path": f"{place}/{file['path']}"} for file in model.files)
-        if any(file["path"] in there for file in files):
-            yield replace(model, path=f"{place}/{model.path}", files=files)
+        moved = replace(model, path=f"{place}/{model.path}", files=files)
+        if any(file["path"] in there for file in files) and not _tells(known.get(moved.path), moved):
+            yield moved
+
+
+def _tells(before: InstalledModel | None, model: InstalledModel) -> bool:
+    """Whether an entry tells of all the files of another as that does."""
+    if before is None or before.source != model.source or before.revision != model.revision:
+        return False
+    told = {(file["path"], file["size"], file.get("sha256")) for file in before.files}
+    return all((file["path"], file["size"], file.get("sha256")) in told for file in model.files)
 
 
 def grouped(paths: Iterable[str], there: Collection[str]) -> dict[str, list[str]]:

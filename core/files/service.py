@@ -91,9 +91,10 @@ class FilesService:
     async def adopt(self, folder: str = "") -> AsyncGenerator[Progress | InstalledModel, None]:
         under = adopting.below(self._folder, _home(folder))
         there = (await self._look(lambda path: True)).files
+        known = {model.path: model for model in await self.installed()}
         for place in adopting.lists(there, under):
             told = await asyncio.to_thread(installed.read, self._folder / place)
-            for model in adopting.carried(place, told, there):
+            for model in adopting.carried(place, told, there, known):
                 yield await asyncio.to_thread(installed.record, self._folder, model)
         groups = adopting.untold(there, await self.installed(), under)
         every = [{"path": path, "size": there[path]} for paths in groups.values() for path in paths]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +106,10 @@ class FilesThere:
         self._refuse_no_folder()
         under = adopting.below(self.folder, folder, host=self.host)
         there = (await self._look(every=True)).tree.files
+        known = {model.path: model for model in await self.installed()}
         for place in adopting.lists(there, under):
             told = await installed_there.read(self._connection, str(self.folder / place))
-            if models := list(adopting.carried(place, told, there)):
+            if models := list(adopting.carried(place, told, there, known)):
                 await self._note(models)
             for model in models:
                 yield model
@@ -135,8 +137,6 @@ class FilesThere:
         return model
 
     async def _note(self, models: Sequence[InstalledModel]) -> list[InstalledModel]:
-        from dataclasses import replace
-
         marked = [replace(model, files=tuple(await self._marked(model.files))) for model in models]
         await installed_there.note(self._connection, str(self.folder), marked)
         return marked

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 from core.catalog.weights import Weights
 from core.errors import FileProblem, InvalidInput, NotAllowed, Refused
 from core.files.installed import InstalledModel
+from core.files.model_files import option
+from core.registry.values import LOCAL_HOST
 from core.text import clean_line
 from core.training.families import FAMILIES, Family, family_named
-from core.training.here import Here, is_folder, missing
+from core.training.here import VAE, Here, asked_of, is_folder
 
 if TYPE_CHECKING:
     from core.catalog.service import CatalogService
-    from core.files.service import FilesService
+    from core.files.model_files import ModelFiles
 
 TOOLS = ("ai-toolkit",)
 _NOT_A_BASE = {"adapter": "an adapter", "vae": "a VAE", "encoder": "a text encoder"}
@@ -54,19 +56,28 @@ class Recipe:
         return {name: getattr(self, name) for name in parts}
 
 
-async def prepared(files: FilesService, catalog: CatalogService, model: InstalledModel, **said: str) -> Recipe:
-    """The config for a model of this machine; `said` as `recipe` takes it.
+async def prepared(files: ModelFiles, catalog: CatalogService, model: InstalledModel, **said: str) -> Recipe:
+    """The config for a model of a host, with paths of that host; `said` as `recipe` takes it.
 
     Raises:
-        ModelyardError: as `recipe` does.
+        ModelyardError: as `recipe` does, or the host can't be asked.
     """
     known = [*await files.installed(), *await files.stores()]
-    here = Here(folder=files.folder, installed=known, offers=await catalog.weights())
-    return await asyncio.to_thread(recipe, here, model, **said)
+    sizes = await files.sizes(asked_of(files.folder, model, known))
+    here = Here(folder=files.folder, installed=known, offers=await catalog.weights(), sizes=sizes)
+    return await asyncio.to_thread(recipe, here, model, host=files.host, **said)
 
 
-def recipe(here: Here, model: InstalledModel, *, family: str = "", name: str = "", dataset: str = "") -> Recipe:
-    """The config for training on an installed model; `dataset` is the folder of pictures. Looks at the disk.
+def recipe(
+    here: Here,
+    model: InstalledModel,
+    *,
+    family: str = "",
+    name: str = "",
+    dataset: str = "",
+    host: str = LOCAL_HOST,
+) -> Recipe:
+    """The config for training on an installed model; `dataset` is the folder of pictures there.
 
     Raises:
         FileProblem: files of it are missing or short. NotAllowed: it is no base model that the tool can load.
@@ -74,8 +85,8 @@ def recipe(here: Here, model: InstalledModel, *, family: str = "", name: str = "
     """
     offer = here.offer_of(model)
     chosen = _family(model, offer, family)
-    if gone := missing(here.folder, model):
-        raise _gone(model, gone)
+    if gone := here.missing(model):
+        raise _gone(model, gone, host)
     base = _base(here, model, offer, chosen)
     notes: list[str] = []
     part = {"name_or_path": base, **chosen.model, **_extras(here, base, chosen, notes), **_adapter(here, chosen, notes)}
@@ -106,12 +117,12 @@ def write(made: Recipe, out: Path, *, force: bool = False) -> None:
         raise FileProblem(f"{out} can't be written: {reason}.", remedy="Choose another file.") from error
 
 
-def _gone(model: InstalledModel, gone: Sequence[str]) -> FileProblem:
+def _gone(model: InstalledModel, gone: Sequence[str], host: str) -> FileProblem:
     listed = ", ".join(clean_line(path) for path in gone[:3]) + (", …" if len(gone) > 3 else "")
     return FileProblem(
         f"{len(gone)} of {len(model.files)} files of {clean_line(model.path)} are missing or not whole: {listed}.",
         cause="They were moved, deleted or changed after they were installed.",
-        remedy="modelyard files verify tells more; download the model again, then export it.",
+        remedy=f"modelyard files verify --repair{option(host)} fetches them again; then export it.",
     )
 
 
@@ -164,7 +175,7 @@ def _base(here: Here, model: InstalledModel, offer: Weights | None, family: Fami
 
 def _extras(here: Here, base: str, family: Family, notes: list[str]) -> dict[str, str]:
     """Where a single file's text encoder and VAE come from."""
-    if family.vae and not (Path(base) / "ae.safetensors").is_file():
+    if family.vae and str(here.folder / base / VAE) not in here.sizes:
         notes.append(f"The VAE is not beside the file: AI Toolkit fetches that of {family.vae} by itself.")
         return {"vae_path": family.vae}
     if not base.endswith(".safetensors") or not family.extras:

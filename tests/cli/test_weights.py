@@ -123,7 +123,9 @@ def offers() -> tuple[Weights, ...]:
 
 
 def made(models: Path, offers: tuple[Weights, ...], model: InstalledModel, **said: str) -> Recipe:
-    return recipe(Here(folder=models, installed=installed.read(models), offers=offers), model, **said)
+    sizes = {str(path): path.stat().st_size for path in models.rglob("*") if path.is_file()}
+    here = Here(folder=models, installed=installed.read(models), offers=offers, sizes=sizes)
+    return recipe(here, model, **said)
 
 
 def config_of(found: Recipe) -> dict[str, Any]:
