@@ -22,7 +22,7 @@ from core.files import digest
 if TYPE_CHECKING:
     from core.downloads.bandwidth import Bandwidth
 
-_LEAST_PART = 16 << 20  # no second connection for less; a reader is ahead of its writing by no more
+_LEAST_PART = 4 * PIECE  # no second connection for less; a reader is ahead of its writing by no more
 
 
 class Transfer:

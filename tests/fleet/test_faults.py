@@ -17,11 +17,6 @@ from tests.fleet.host import FleetHost
 from tests.fleet.shell import FleetError, attempt, wait_until
 
 
-@pytest.fixture
-def host(fleet: Fleet) -> FleetHost:
-    return fleet.hosts[0]
-
-
 def test_a_cut_host_is_silent_and_comes_back(fleet: Fleet, host: FleetHost) -> None:
     with host.cut():
         assert host.ssh("true").returncode == 255

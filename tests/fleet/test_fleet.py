@@ -13,11 +13,6 @@ from tests.fleet.host import FleetHost
 from tests.fleet.shell import wait_until
 
 
-@pytest.fixture
-def host(fleet: Fleet) -> FleetHost:
-    return fleet.hosts[0]
-
-
 def test_hosts_are_apart(fleet: Fleet) -> None:
     for host in fleet.hosts:
         seen = host.ssh("hostname; id -un; pwd; ls -d /srv/models; ip -4 -br a show eth0")

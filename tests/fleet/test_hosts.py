@@ -39,11 +39,6 @@ Connect = Callable[..., SshConnection]
 
 
 @pytest.fixture
-def host(fleet: Fleet) -> FleetHost:
-    return fleet.hosts[0]
-
-
-@pytest.fixture
 async def connect(fleet: Fleet, settings: Settings) -> AsyncIterator[Connect]:
     """Makes connections that are ended, masters included, after the test."""
     made: list[SshConnection] = []
