@@ -63,8 +63,8 @@ class Settings:
             config_dir=config_dir,
             data_dir=data_dir,
             runtime_dir=_runtime_dir(),
-            models_dir=Path(models_dir).expanduser(),
-            db_path=Path(db_path).expanduser(),
+            models_dir=Path(models_dir).expanduser().absolute(),  # the worker works in another folder than we
+            db_path=Path(db_path).expanduser().absolute(),
             user_id=getpass.getuser(),
             catalog=os.environ.get("MODELYARD_CATALOG") or in_file[1],
             **chosen,

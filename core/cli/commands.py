@@ -52,9 +52,10 @@ TREE: dict[str, Entry] = {
             "limit": ("Show or set the limit on bandwidth", "core.cli.downloads:limit"),
             "pause": ("Stop a download for now", "core.cli.downloads:pause"),
             "resume": ("Go on with a paused download", "core.cli.downloads:resume"),
+            "priority": ("Take a download before or after others", "core.cli.download_queue:priority"),
             "cancel": ("Stop a download; what has come is kept", "core.cli.downloads:cancel"),
             "retry": ("Try a failed or cancelled download again", "core.cli.downloads:retry"),
-            "remove": ("Forget a download that is over; files stay", "core.cli.downloads:remove"),
+            "remove": ("Forget a download that is over; files stay", "core.cli.download_queue:remove"),
         },
     ),
     "files": (

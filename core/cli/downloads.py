@@ -25,10 +25,14 @@ _FIELDS = (
     *("created_at", "started_at", "finished_at"),
 )
 
+_STATES = ("queued", "running", "paused", "verifying", "done", "failed", "cancelled")
+
 
 def job_fields(job: Job) -> dict[str, Any]:
     """A job as commands show it."""
-    return {**{name: getattr(job, name) for name in _FIELDS}, "eta_s": job.eta_s, "source": _source(job)}
+    told = {name: getattr(job, name) for name in _FIELDS}
+    times = {name: told[name] and told[name].isoformat() for name in ("created_at", "started_at", "finished_at")}
+    return {**told, **times, "eta_s": job.eta_s, "source": _source(job)}
 
 
 def _source(job: Job) -> str:
@@ -84,13 +88,13 @@ async def start(
         await keep(yard, listing)
     job = await yard.downloads.start(listing, folder=folder, priority=priority, how=How(how), host=host)
     if not wait:
-        _show(out, job, said=f"{listing.title}: queued as {job.id}. modelyard download list shows how it goes.")
+        show_job(out, job, said=f"{listing.title}: queued as {job.id}. modelyard download list shows how it goes.")
         return None
     job = await followed(yard, out, job)
     if job.state != "done":
         raise failure_of(job)
     where = "" if job.host == LOCAL_HOST else f" on {job.host}"
-    _show(out, job, said=f"{job.title} is in {job.folder}{where}.")
+    show_job(out, job, said=f"{job.title} is in {job.folder}{where}.")
     return None
 
 
@@ -125,17 +129,17 @@ def failure_of(job: Job) -> Exception:
 
 
 def _progress(job: Job) -> str:
-    from core.cli.output import size
+    from core.cli.output import duration, size
 
     total = f" of {size(job.bytes_total)}" if job.bytes_total else ""
-    left = f", {job.eta_s:.0f} s left" if job.eta_s is not None else ""
+    left = f", {duration(job.eta_s)} left" if job.eta_s is not None else ""
     speed = f", {size(round(job.rate))}/s{left}" if job.rate else ""
     trouble = f", waits: {job.cause or job.error}" if job.state == "queued" and job.error else ""
     return f"{job.title}: {job.state}, {size(job.bytes_done)}{total}{speed}{trouble}"
 
 
 @command("list")
-@click.option("--state", help="Only those in this state.")
+@click.option("--state", type=click.Choice(_STATES), help="Only those in this state.")
 async def list_downloads(yard: Modelyard, *, out: Output, state: str | None) -> None:
     """List downloads, copies to hosts and checks, those that are over too."""
     await yard.downloads.wake()
@@ -179,7 +183,7 @@ async def limit(yard: Modelyard, *, out: Output, rate: str, jobs: int | None, pa
 @click.argument("job")
 async def show(yard: Modelyard, *, out: Output, job: str) -> None:
     """Show everything about a download, a copy or a check."""
-    _show(out, await yard.registry.get_job(job))
+    show_job(out, await yard.registry.get_job(job))
 
 
 def _steering(name: str, text: str, said: str, call: Callable[[Modelyard, str], Awaitable[Job]]) -> click.Command:
@@ -187,7 +191,7 @@ def _steering(name: str, text: str, said: str, call: Callable[[Modelyard, str], 
     @click.argument("job")
     async def steer(yard: Modelyard, *, out: Output, job: str) -> None:
         asked = await call(yard, job)
-        _show(out, asked, said=said.format(title=asked.title))
+        show_job(out, asked, said=said.format(title=asked.title))
 
     steer.help = text
     return steer
@@ -201,7 +205,7 @@ def _resuming(name: str, text: str, said: str) -> click.Command:
         known = await yard.registry.get_job(job)
         token = await token_again(yard, out, known, read_token(token_stdin))
         asked = await yard.downloads.resume(known.id, token=token)
-        _show(out, asked, said=said.format(title=asked.title))
+        show_job(out, asked, said=said.format(title=asked.title))
 
     go_on.help = text
     return go_on
@@ -221,18 +225,30 @@ cancel = _steering(
     "{title} is cancelled.",
     lambda yard, job: yard.downloads.cancel(job),
 )
-remove = _steering(
-    "remove",
-    "Forget a download that is over; files stay.",
-    "{title} is forgotten; files stay.",
-    lambda yard, job: yard.downloads.remove(job),
-)
 
 
-def _show(out: Output, job: Job, *, said: str = "") -> None:
+def show_job(out: Output, job: Job, *, said: str = "") -> None:
+    """Scripts get the record; people what was done, or else what there is to know, in words."""
     if out.json:
         out.document(job_fields(job))
     elif said:
         out.line(said)
     else:
-        out.record(job_fields(job))
+        out.record(_in_words(job))
+
+
+def _in_words(job: Job) -> dict[str, Any]:
+    """For people: sizes and times with their units, and how many files are in place."""
+    from core.cli.output import duration, size
+    from core.files.service import is_bad
+
+    told = job_fields(job)
+    wanted = job.spec.get("listing", job.spec).get("files", ())
+    checked = [f"{file['path']}: {file['condition']}" for file in job.files if is_bad(str(file.get("condition", "")))]
+    told["done"] = f"{size(told.pop('bytes_done'))} of {size(told.pop('bytes_total'))}"
+    told["rate"] = f"{size(round(job.rate))}/s" if job.rate else ""
+    told["left"] = duration(told.pop("eta_s"))
+    told["files"] = f"{len(job.files)} of {len(wanted)} done"
+    told["bad"] = checked
+    told["wanted"] = "" if job.wanted == "run" else job.wanted
+    return {**{name: told.pop(name) for name in ("id", "title", "kind", "state", "done", "rate", "left")}, **told}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _LOOK_S = 0.3
 _WAKE_EVERY_S, _MOST_WAKES = 10.0, 12  # an engine of a repository may be silent for a minute
-_OVER = {"done", "failed", "cancelled"}
+OVER = {"done", "failed", "cancelled"}
 
 
 class Keys(Protocol):
@@ -219,7 +219,7 @@ class DownloadService:
             NotAllowed: it is not over.
         """
         job = await self._registry.get_job(ref)
-        if job.state not in _OVER:
+        if job.state not in OVER:
             raise NotAllowed(f"{job.title} is {job.state}.", remedy=f"modelyard download cancel {job.id}")
         return await self._registry.remove_job(job.id)
 
@@ -238,7 +238,7 @@ class DownloadService:
             if (seen := (job.state, job.bytes_done, job.rate, job.error, job.doing)) != told:
                 yield job
                 told, changed_at, wakes = seen, time.monotonic(), 0
-            if job.state in _OVER or (job.state == "paused" and job.wanted != "run"):
+            if job.state in OVER or (job.state == "paused" and job.wanted != "run"):
                 return
             if job.is_due and time.monotonic() - changed_at > (wakes + 1) * _WAKE_EVERY_S:
                 wakes += 1
@@ -259,7 +259,7 @@ class DownloadService:
         from core.downloads.launch import start_worker
 
         job = await self._registry.get_job(ref)
-        if job.state in _OVER:
+        if job.state in OVER:
             raise NotAllowed(f"{job.title} is {job.state} already.")
         asked = await self._registry.edit_job(job.id, {"wanted": wanted})
         await asyncio.to_thread(start_worker, self._settings)

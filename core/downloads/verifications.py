@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.downloads.entries import COPIED
 from core.downloads.outgoing import OutgoingFile, outgoing_file
-from core.errors import FileProblem, ModelyardError, NotAllowed
+from core.downloads.sources import source_for
+from core.errors import DownloadDenied, FileProblem, ModelyardError, NotAllowed
 from core.files import installed
 from core.files.service import is_bad
 from core.hosts import installed_there
@@ -143,13 +144,21 @@ class VerifyService:
             )
         )
 
+    async def _look(self, model: InstalledModel) -> Listing:
+        try:
+            return await self._downloads.look(model.source)
+        except DownloadDenied as denied:
+            key = source_for(model.source).key
+            denied.remedy += f" A repair uses the one that is kept: modelyard keys set {key}." if key else ""
+            raise
+
     async def _fetched(self, job: Job, model: InstalledModel, bad: Sequence[Mapping[str, Any]]) -> Job:
         if not model.source or model.source in {installed.FOUND, COPIED}:
             raise FileProblem(
                 f"Nobody knows where {clean_line(model.path)} came from: it can't be fetched again.",
                 remedy="Put the right files there yourself: " + ", ".join(clean_line(file["path"]) for file in bad[:5]),
             )
-        listing = await self._downloads.look(model.source)
+        listing = await self._look(model)
         part, folder = _part(listing, model, bad)
         return await self._downloads.start(part, folder=folder, host=job.host, repair=True)
 

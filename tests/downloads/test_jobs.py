@@ -347,3 +347,31 @@ def test_a_web_page_is_not_taken_for_a_file(server: FileServer, models: Path) ->
     assert ended.code == 1
     assert "answers with a web page, not with a file" in ended.err
     assert not models.exists()
+
+
+async def test_the_queue_is_put_in_order_told_and_cleared_by_command(settings: Settings) -> None:
+    """D6: what is over leaves the list, alone or together; a state that there is not is refused."""
+    async with Modelyard.open(settings) as yard:
+        for state in ("paused", "done", "failed"):
+            await yard.registry.add_job(Job(user_id=settings.user_id, title=state, state=state, bytes_total=3 << 20))
+        ids = {one.title: one.id for one in await yard.downloads.all()}
+    told = done("download", "priority", ids["paused"], "-1", "--json").json()
+    assert (told["title"], told["priority"], told["created_at"][10]) == ("paused", -1, "T")
+    assert "paused has priority 5" in done("download", "priority", ids["paused"], "5").out
+    assert "done      0 B of 3.0 MiB" in done("download", "show", ids["paused"]).out
+    assert modelyard("download", "list", "--state", "bogus").code == 2
+    assert modelyard("download", "remove").code == modelyard("download", "remove", ids["done"], "--over").code == 2
+    assert modelyard("download", "remove", ids["paused"]).code == 3
+    gone = done("download", "remove", "--over", "--json").json()["removed"]
+    assert {one["title"] for one in gone} == {"done", "failed"}
+    assert [one["title"] for one in done("download", "list", "--json").json()["downloads"]] == ["paused"]
+
+
+def test_a_relative_models_folder_is_the_same_one_for_the_worker(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D7: the worker works in another folder than who asked."""
+    monkeypatch.chdir(tmp_path)
+    ended = modelyard("download", "start", server.url("model.gguf"), env={"MODELS_DIR": "here"})
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "here" / "custom" / "model.gguf").read_bytes() == CONTENT

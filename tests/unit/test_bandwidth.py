@@ -176,7 +176,7 @@ def test_a_choice_is_kept_and_everything_else_stays(settings: Settings, tmp_path
     choose(settings.config_dir, "download_jobs", 3)
     assert file.read_text() == changed.replace('/"m"\'\n', '/"m"\'\ndownload_jobs = 3\n')
     choose(settings.config_dir, "models_dir", 'a\\b "c"')
-    assert Settings.load().models_dir == Path('a\\b "c"')
+    assert Settings.load().models_dir == Path('a\\b "c"').absolute()
     assert (config.is_symlink(), file.stat().st_mode & 0o777) == (True, 0o640)
     assert list(tmp_path.iterdir()) == [file]
 
