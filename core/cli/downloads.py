@@ -248,7 +248,7 @@ def _in_words(job: Job) -> dict[str, Any]:
     told["done"] = f"{size(told.pop('bytes_done'))} of {size(told.pop('bytes_total'))}"
     told["rate"] = f"{size(round(job.rate))}/s" if job.rate else ""
     told["left"] = duration(told.pop("eta_s"))
-    told["files"] = f"{len(job.files)} of {len(wanted)} done"
+    told["files"] = f"{len(job.files)} of {len(wanted)} done" if wanted else ""
     told["bad"] = checked
     told["wanted"] = "" if job.wanted == "run" else job.wanted
     return {**{name: told.pop(name) for name in ("id", "title", "kind", "state", "done", "rate", "left")}, **told}

@@ -358,7 +358,7 @@ async def test_the_queue_is_put_in_order_told_and_cleared_by_command(settings: S
     told = done("download", "priority", ids["paused"], "-1", "--json").json()
     assert (told["title"], told["priority"], told["created_at"][10]) == ("paused", -1, "T")
     assert "paused has priority 5" in done("download", "priority", ids["paused"], "5").out
-    assert "done      0 B of 3.0 MiB" in done("download", "show", ids["paused"]).out
+    assert "done        0 B of 3.0 MiB" in done("download", "show", ids["paused"]).out
     assert modelyard("download", "list", "--state", "bogus").code == 2
     assert modelyard("download", "remove").code == modelyard("download", "remove", ids["done"], "--over").code == 2
     assert modelyard("download", "remove", ids["paused"]).code == 3
