@@ -106,15 +106,15 @@ def read_rate(text: str) -> int:
     if text.lower() in _NO_LIMIT:
         return 0
     if (found := _RATE.fullmatch(text)) is None:
-        raise InvalidInput({"rate": "no rate"}, remedy=f"Write 50MB/s, 8M, 100Mbit/s or {OFF}.")
+        raise InvalidInput({"rate": "That is no rate"}, remedy=f"Write 50MB/s, 8M, 100Mbit/s or {OFF}.")
     prefix, unit = found["prefix"] or "", found["unit"] or ""
     if prefix[:1].isupper() and unit == "b":
         raise InvalidInput({"rate": f"{prefix}b may be bits or bytes"}, remedy=f"Write {prefix}B/s or {prefix}bit/s.")
     step = (1024 if prefix.endswith("i") else 1000) ** _STEPS[prefix[:1].lower()]
     rate = int(float(found["number"].replace("_", "")) * step / (8 if _is_bits(unit) else 1))
     if not _LEAST <= rate <= _MOST:
-        limits = f"{rate_text(_LEAST)} at least, {rate_text(_MOST)} at most"
-        raise InvalidInput({"rate": limits}, remedy=f"Write it with its unit, like 50MB/s, or {OFF}.")
+        limits = f"It can be from {rate_text(_LEAST)} to {rate_text(_MOST)}"
+        raise InvalidInput({"rate": limits}, remedy=f"Write its unit, like 50MB/s, or {OFF}.")
     return rate
 
 

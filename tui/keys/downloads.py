@@ -137,6 +137,14 @@ GROUPS: Mapping[str, Group] = {
                 weight=3,
             ),
             Key(
+                id="downloads.limit",
+                keys="l",
+                action="do('limit')",
+                label="Limit",
+                help="Limit the bandwidth of downloads and copies, from now on",
+                weight=5,
+            ),
+            Key(
                 id="downloads.remove",
                 keys="x",
                 action="do('remove')",

@@ -118,6 +118,16 @@ class DownloadActions(ListScreen):
         """After others."""
         await self._each("later", lambda job: self.yard.downloads.prioritise(job.id, job.priority - 1))
 
+    async def do_limit(self) -> None:
+        """Show the limit on bandwidth, and take another."""
+        from tui.modals.limit import LimitDialog
+
+        rate = await self.app.push_screen_wait(LimitDialog(await self.yard.downloads.limits()))
+        if rate is not None:
+            limits = await self.yard.downloads.limit(rate=rate)
+            self.modelyard.toast(f"Limited to {limits.rate}" if limits.bytes_per_s else "No limit on bandwidth")
+            self.jobs_changed()
+
     async def do_remove(self) -> None:
         """Forget it."""
         await self._forget(self.meant("remove"))

@@ -72,7 +72,7 @@ class JobsView(DownloadsView):
         "No downloads yet.\n\nPress a to begin one, or v for the catalog. Downloads, copies to hosts and checks "
         "go on without this terminal."
     )
-    ACTIONS = frozenset({"pause", "resume", "cancel", "remove", "clear", "sooner", "later", "repair"})
+    ACTIONS = frozenset({"pause", "resume", "cancel", "remove", "clear", "sooner", "later", "repair", "limit"})
     ORDERS = (
         Order("turn", "", _turn),
         Order("title", "TITLE", lambda job: job.title.casefold()),
@@ -98,6 +98,7 @@ class JobsView(DownloadsView):
         parts = [toned(f"{plural(len(working), 'job')} at work" if working else "Nothing is under way", "")]
         if rate := sum(job.rate for job in working):
             parts.append(toned(f"{size(round(rate))}/s", ""))
+        parts += [toned(f"limit {known.limit}", "")] if known.limit else []
         parts += [toned(f"{size(to_go)} to go", "")] if to_go else []
         parts += [toned(f"{queued:,} queued", "")] if queued else []
         parts += [toned(f"✗ {failed:,} failed", "bad")] if failed else []
@@ -111,6 +112,8 @@ class JobsView(DownloadsView):
         return download_cards.job_card(row, room)
 
     def why_not(self, action: str, rows: Sequence[Job], known: Known) -> str:
+        if action == "limit":
+            return ""
         if action == "clear":
             return "" if any(job.state in OVER for job in known.jobs) else "Nothing is over yet."
         return super().why_not(action, rows, known)

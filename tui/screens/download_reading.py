@@ -103,10 +103,12 @@ class DownloadReading(FileActions):
         if jobs is None:
             self._jobs_stale = False
             jobs = await self.yard.downloads.all()
+        limits = await self.yard.downloads.limits()
         fetching = frozenset(base(source_of(job)) for job in jobs if job.state in UNFINISHED)
         checks = self._checks.read(jobs)
         changed, self.known = checks != self.known.checks, replace(self.known, checks=checks)
-        self.known = replace(self.known, jobs=jobs, fetching=fetching - {""})
+        limit = limits.rate if limits.bytes_per_s else ""
+        self.known = replace(self.known, jobs=jobs, fetching=fetching - {""}, limit=limit)
         self._fill(JobsView.NAME)
         if changed:  # what a check found is a state to filter by
             await asyncio.to_thread(self._fill, InstalledView.NAME)

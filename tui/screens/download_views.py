@@ -34,6 +34,7 @@ class Known:
     sources: Mapping[str, Sequence[FileRow]] = field(default_factory=dict)
     fetching: frozenset[str] = frozenset()
     has_unknown: bool = False
+    limit: str = ""  # on bandwidth
 
 
 class DownloadList(Snapshot):
