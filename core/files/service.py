@@ -56,11 +56,10 @@ class FilesService:
         return known or found(find(await self.stores(), ref, self._folder), ref)
 
     async def survey(self, models: Sequence[InstalledModel]) -> Survey:
-        told = adopting.told_of(models)
-        seen = await self._look(lambda path: is_weights(path) and path not in told)
+        seen = await self._untold(models)
         stores = await self.stores()
         return Survey(
-            unknown=[FoundFile(path=path, size=seen.files[path]) for path in sorted(seen.files)],
+            unknown=_found(seen),
             stores=stores,
             usage=usage_of(
                 models,
@@ -77,6 +76,10 @@ class FilesService:
     async def sizes(self, paths: Iterable[str]) -> Mapping[str, int]:
         wanted = list(paths)
         return await asyncio.to_thread(lambda: {path: size for path in wanted if (size := _size(path)) is not None})
+
+    async def _untold(self, models: Sequence[InstalledModel]) -> Tree:
+        told = adopting.told_of(models)
+        return await self._look(lambda path: is_weights(path) and path not in told)
 
     async def _look(self, keep: Callable[[str], bool]) -> Tree:
         try:
@@ -130,8 +133,8 @@ class FilesService:
                 yield event
 
     async def to_delete(self, ref: str) -> InstalledModel:
-        seen = await self.survey(await self.installed())
-        model = deleting.by_hand(self._folder, seen.unknown, ref) or await self.get(ref)
+        unknown = _found(await self._untold(await self.installed()))
+        model = deleting.by_hand(self._folder, unknown, ref) or await self.get(ref)
         stores.refuse_change(model)
         deleting.refuse_unnamed(model, ref, self._folder)
         await deleting.local_refusals(self._folder, model)
@@ -206,6 +209,10 @@ def found(model: InstalledModel | None, ref: str, *, host: str = LOCAL_HOST) -> 
             remedy=f"modelyard files list{option(host)} shows them all.",
         )
     return model
+
+
+def _found(seen: Tree) -> list[FoundFile]:
+    return [FoundFile(path=path, size=seen.files[path]) for path in sorted(seen.files)]
 
 
 def _paths(model: InstalledModel, folder: PurePath) -> set[str]:

@@ -19,6 +19,7 @@ from core.files.tree import Tree
 from core.files.verify import Checked, Condition
 from core.hosts import files_script, installed_there, remote, stores_there
 from core.hosts.hashes_there import Hashed, hash_files
+from core.hosts.mounted import container_with
 from core.hosts.stream_copy import look
 from core.text import clean_line
 
@@ -160,6 +161,7 @@ class FilesThere:
         deleting.refuse_unnamed(model, ref, self.folder, host=self.host)
         await self._refuse_there(model)
         await deleting.refuse_needed(model, self.folder, self._registry, host=self.host, resolve=self._real)
+        await self._refuse_mounted(model)
         return model
 
     async def delete(self, ref: str) -> InstalledModel:
@@ -186,6 +188,16 @@ class FilesThere:
         lie: dict[str, Parent] = dict(zip(paths, parents, strict=True))
         deleting.refuse_detours(top, {path: one.path for path, one in lie.items() if one.path})
         deleting.refuse_unwritable(self.host, (one.path for one in parents if one.path and not one.writable))
+
+    async def _refuse_mounted(self, model: InstalledModel) -> None:
+        """A container that our records don't know may be another user's server."""
+        places = [str(self.folder / model.path), *(self._path(file) for file in model.files)]
+        if name := await container_with(self._connection, places, self._real):
+            raise Refused(
+                f"{self.host}: the container {clean_line(name)} runs with {clean_line(model.path)}.",
+                cause="It is no server of your registry: somebody else may have started it.",
+                remedy=f"When nobody needs it: ssh {self._host.target or self.host} docker stop {clean_line(name)}",
+            )
 
     async def _real(self, paths: Sequence[str]) -> Sequence[str]:
         done = await self._run(files_script.real_argv(), files_script.names(paths))

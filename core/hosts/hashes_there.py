@@ -58,6 +58,8 @@ async def _hashed(connection: Connection, paths: Sequence[str]) -> AsyncGenerato
     async with aclosing(hash_many(connection, paths)) as hashes:
         async for sha256 in hashes:
             yield Hashed(path=next(left), sha256=sha256)
+    for path in left:  # the host told of fewer
+        yield Hashed(path=path, sha256="")
 
 
 def _batches(sizes: Mapping[str, int]) -> Iterator[Sequence[str]]:

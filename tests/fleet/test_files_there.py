@@ -190,46 +190,62 @@ async def test_what_other_tools_keep_there_is_theirs(files: ModelFiles, host: Fl
         host.exec(["rm", "-rf", "/root/.ollama"])
 
 
-async def served(yard: Modelyard, path: str, host: str = "gpu1") -> None:
-    """A server of that path runs, as the registry knows it."""
-    values = {"name": "m", "provider": "vllm", "model_id": "org/m", "path": path, "host": host}
-    model = await yard.registry.add_model(values)
-    record = await yard.registry.get_host(host)
-    known: dict[str, Any] = {"user_id": "me", "model_id": model.id, "model_name": "m", "served_name": "m"}
-    place: dict[str, Any] = {"host_id": record.id, "host_name": host, "status": ServerStatus.RUNNING}
-    await yard.registry.add_server(Server(**known, server_type="vllm", runtime="docker", **place))
-
-
-@pytest.mark.parametrize("path", ["{dir}/org/tuned", "{dir}/custom/link", "{dir}/org/tuned/b.safetensors"])
-async def test_files_that_a_server_there_has_loaded(
-    idle: Modelyard, files: ModelFiles, models: Path, path: str
-) -> None:
+async def test_files_that_a_server_there_has_loaded(idle: Modelyard, files: ModelFiles, models: Path) -> None:
     """L8: however its record writes the path; the same path on another host is no matter."""
     (models / "custom/link").symlink_to("../org/tuned")
-    await served(idle, path.format(dir=files.folder))
-    with pytest.raises(Refused, match="m serves org/tuned now"):
-        await files.delete("tuned")
+    values = {"name": "m", "provider": "vllm", "model_id": "org/m", "path": "/x", "host": "gpu1"}
+    model = await idle.registry.add_model(values)
+    record = await idle.registry.get_host("gpu1")
+    known: dict[str, Any] = {"user_id": "me", "model_id": model.id, "model_name": "m", "served_name": "m"}
+    place: dict[str, Any] = {"host_id": record.id, "host_name": "gpu1", "status": ServerStatus.RUNNING}
+    await idle.registry.add_server(Server(**known, server_type="vllm", runtime="docker", **place))
+    for path in ("org/tuned", "custom/link", "org/tuned/b.safetensors"):
+        await idle.registry.edit_model(model.id, {"path": f"{files.folder}/{path}"})
+        with pytest.raises(Refused, match="m serves org/tuned now"):
+            await files.delete("tuned")
     assert (models / "org/tuned/b.safetensors").exists()
+    await idle.registry.edit_host("gpu2", {"models_dir": str(files.folder)})
     with pytest.raises(NotFound, match="gpu2"):
         await (await idle.files_of("gpu2")).delete("tuned")
 
 
-@pytest.mark.parametrize("kind", ["copy", "direct", "verify"])
-async def test_files_that_a_job_there_works_on(idle: Modelyard, files: ModelFiles, models: Path, kind: str) -> None:
-    """L8."""
+async def test_files_that_a_container_of_somebody_else_has_loaded(
+    clean_hosts: Fleet, busybox_image: str, idle: Modelyard, files: ModelFiles, models: Path
+) -> None:
+    """L8: no record tells of it; a mount of the whole folder counts only for the file that the command names."""
+    host = clean_hosts.hosts[0]
+    folder, sleep = host.models_dir, "sleep 600 # /models/custom/--by hand.gguf"
+    host.docker("run", "-d", "--name", "theirs", "-v", f"{folder}/org/tuned:/model", busybox_image, "sleep", "600")
+    with pytest.raises(Refused, match="container theirs runs with org/tuned") as refused:
+        await files.delete("tuned")
+    assert refused.value.remedy.endswith("docker stop theirs")
+    host.docker("rm", "-f", "theirs")
+    host.docker("run", "-d", "--name", "all", "-v", f"{folder}:/models", busybox_image, "sh", "-c", sleep)
+    with pytest.raises(Refused, match="container all runs with custom/--by hand"):
+        await files.delete("custom/--by hand.gguf")
+    await files.delete("tuned")
+    assert not (models / "org").exists()
+    await idle.registry.edit_host("gpu1", {"docker_socket": "/run/no-engine.sock"})
+    await (await idle.files_of("gpu1")).delete("custom/--by hand.gguf")
+    assert not (models / "custom").exists()
+
+
+async def test_files_that_a_job_there_works_on(idle: Modelyard, files: ModelFiles, models: Path) -> None:
+    """L8: a copy to it, its own download, a check."""
     root, place = str(files.folder), "org/tuned/b.safetensors"
     specs: dict[str, dict[str, Any]] = {
         "copy": {"root": root, "files": [{"path": "/here/x", "place": place}]},
         "direct": {"listing": {"files": [{"path": "b.safetensors"}]}},
         "verify": {"files": [{"path": place}]},
     }
-    folder = root if kind == "verify" else f"{root}/org/tuned"
-    job = await idle.registry.add_job(
-        Job(user_id="me", title="x", kind=kind, folder=folder, host="gpu1", spec=specs[kind], state="paused")
-    )
-    with pytest.raises(Refused, match="needs org/tuned"):
-        await files.delete("tuned")
-    await idle.registry.edit_job(job.id, {"state": "done"})
+    for kind, spec in specs.items():
+        folder = root if kind == "verify" else f"{root}/org/tuned"
+        job = Job(user_id="me", title="x", kind=kind, folder=folder, host="gpu1", spec=spec, state="paused")
+        await idle.registry.add_job(job)
+        with pytest.raises(Refused, match="needs org/tuned"):
+            await files.delete("tuned")
+        await idle.registry.edit_job(job.id, {"state": "done"})
+    await idle.registry.add_job(Job(user_id="me", title="x", kind="copy", folder=root, host="gpu2", spec=specs["copy"]))
     await files.delete("tuned")
     assert not (models / "org").exists()
 
