@@ -128,6 +128,8 @@ async def delete(yard: Modelyard, *, out: Output, model: str, host_name: str, ye
             out.line(f"  {file['path']}  {size(int(file['size']))}")
         if len(found.files) > _MOST_NAMED:
             out.line(f"  … and {len(found.files) - _MOST_NAMED} more")
+        if found.problem:
+            out.line(found.problem)
     disk = "the disk" if host_name == LOCAL_HOST else f"the disk of {host_name}"
     path = clean_line(found.path)
     question = f"Delete {len(found.files)} files ({size(found.size)}) of {path} from {disk}, for good?"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,18 @@ def refuse_unnamed(model: InstalledModel, ref: str, folder: PurePath, *, host: s
             f"{path} was put there by hand, so it is deleted only when it is named exactly.",
             remedy=f"modelyard files delete {path}{option(host)}",
         )
+
+
+def own(model: InstalledModel, models: Iterable[InstalledModel]) -> InstalledModel:
+    """A model with only those of its files that no other of these tells of, too; `problem` says what stays."""
+    named = {str(file["path"]) for file in model.files}
+    sharers = [one for one in models if one.path != model.path and any(file["path"] in named for file in one.files)]
+    kept = {str(file["path"]) for one in sharers for file in one.files} & named
+    if not kept:
+        return model
+    others = ", ".join(clean_line(one.path) for one in sharers[:3])
+    files = tuple(file for file in model.files if file["path"] not in kept)
+    return replace(model, files=files, problem=f"{len(kept)} of its files stay, because {others} has them, too.")
 
 
 def refuse_detours(top: PurePath, parents: Mapping[str, PurePath]) -> None:

@@ -106,7 +106,9 @@ class ModelFiles(Protocol):
         """
 
     async def to_delete(self, ref: str) -> InstalledModel:
-        """What `delete` would delete; a file put there by hand only where `ref` is exactly its path.
+        """What `delete` would delete: not the files that another model has, too, which its `problem` tells.
+
+        A file that was put there by hand is meant only where `ref` is exactly its path.
 
         Raises:
             NotFound: it is not there. Refused: a server uses it, a job works on it, another tool keeps it, or it was

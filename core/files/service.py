@@ -133,8 +133,9 @@ class FilesService:
                 yield event
 
     async def to_delete(self, ref: str) -> InstalledModel:
-        unknown = _found(await self._untold(await self.installed()))
-        model = deleting.by_hand(self._folder, unknown, ref) or await self.get(ref)
+        models = await self.installed()
+        unknown = _found(await self._untold(models))
+        model = deleting.by_hand(self._folder, unknown, ref) or deleting.own(await self.get(ref), models)
         stores.refuse_change(model)
         deleting.refuse_unnamed(model, ref, self._folder)
         await deleting.local_refusals(self._folder, model)

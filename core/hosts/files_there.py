@@ -156,7 +156,7 @@ class FilesThere:
         survey = await self.survey(models)
         by_hand = deleting.by_hand(self.folder, survey.unknown, ref)
         known = by_hand or find(models, ref, self.folder) or find(survey.stores, ref, self.folder)
-        model = found(known, ref, host=self.host)
+        model = deleting.own(found(known, ref, host=self.host), models)
         stores.refuse_change(model)
         deleting.refuse_unnamed(model, ref, self.folder, host=self.host)
         await self._refuse_there(model)

@@ -231,6 +231,33 @@ async def test_files_put_there_by_hand_are_deleted_only_by_their_exact_path(mode
     assert (models / "sub" / "mine.gguf").exists()
 
 
+async def test_files_that_another_model_has_stay(models: Path, files: Files) -> None:
+    """L8: one file was fetched alone, then with all others."""
+    service, _ = files
+    [tuned] = await service.installed()
+    alone = InstalledModel(path="org/tuned/a.safetensors", title="a", files=tuned.files[:1])
+    installed.record(models, alone)
+    told = await service.to_delete("org/tuned")
+    assert (len(told.files), told.problem) == (
+        2,
+        "1 of its files stay, because org/tuned/a.safetensors has them, too.",
+    )
+    await service.delete("org/tuned")
+    assert [path.name for path in (models / "org/tuned").iterdir()] == ["a.safetensors"]
+    await service.delete("a")
+    assert not (models / "org").exists()
+
+
+async def test_what_can_not_be_deleted_stays_told_of(models: Path, files: Files) -> None:
+    """L8: the error says how far it came."""
+    service, _ = files
+    (models / "org/tuned/b.safetensors").unlink()
+    (models / "org/tuned/b.safetensors").mkdir()
+    with pytest.raises(FileProblem, match=r"b.safetensors can't be deleted; [12] of 3 files were"):
+        await service.delete("tuned")
+    assert [model.path for model in await service.installed()] == ["org/tuned"]
+
+
 @pytest.mark.parametrize("path", ["org/tuned", "{models}/org/tuned", "{models}/link", "org/tuned/a.safetensors"])
 async def test_files_in_use_by_a_server_are_not_deleted(models: Path, files: Files, path: str) -> None:
     """L8: however its record writes the path."""
