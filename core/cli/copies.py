@@ -44,7 +44,7 @@ async def copy(
     What is there and right is not sent again, and a broken line goes on where it was. Each host reads what arrived,
     and only a file with the right SHA-256 gets its name; another file of that name is never touched. Copies go on
     without this terminal: Ctrl-C stops following them, modelyard download cancel stops a copy. All copies and
-    downloads together keep to download_bandwidth in config.toml (bytes per second).
+    downloads together keep to what modelyard download limit shows.
     """
     from core.cli.diagnostics import Reporter
 

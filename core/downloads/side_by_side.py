@@ -46,7 +46,7 @@ class SideBySide:
         connections: int,
     ) -> None:
         self._requests = requests
-        self._descriptor = sink.descriptor
+        self._sink = sink
         self._parts = parts
         self._partial = partial
         self._version = version
@@ -137,7 +137,7 @@ class SideBySide:
         """Bring what has come to the disk now and then, so that there is also little to do at the end."""
         while not self._parts.wait(self._parts.have + _SAFE_EVERY, longest_s=_SAFE_EVERY_S):
             spans = self._parts.spans()
-            os.fdatasync(self._descriptor)
+            os.fdatasync(self._sink.descriptor)
             self._safe = tuple(spans)
 
     # reading
@@ -168,7 +168,8 @@ class SideBySide:
             at, length = part.at, min(_LEAST_PIECE, PIECE)
             while (room := part.end - at) > 0 and not self._requests.stopped.is_set():
                 began = time.monotonic()
-                at += self._piece(part, at, reply, min(length - at % BLOCK, room), buffers)
+                most = min(length, self._sink.most) - at % BLOCK
+                at += self._piece(part, at, reply, min(most, room), buffers)
                 length = _next_length(length, time.monotonic() - began)
         finally:
             self._requests.let_go(reply)

@@ -6,13 +6,14 @@ import os
 from typing import TYPE_CHECKING
 
 from core.downloads.partial import FULL, SMALL, Partial, no_room
-from core.files.uncached import UncachedFile
+from core.files.uncached import BLOCK, UncachedFile
 
 if TYPE_CHECKING:
     import threading
 
     from core.downloads.bandwidth import Bandwidth
 
+_LEAST, _MOST = 64 << 10, 1 << 30  # bytes
 _WRITE = 32 << 10  # bytes; for more at once the kernel looks for large pages, which took up to ten times as long
 
 
@@ -28,6 +29,13 @@ class Sink:
         self._bandwidth = bandwidth
         self.descriptor = partial.open(size)
         self._uncached = UncachedFile(partial.path) if size > SMALL else None
+
+    @property
+    def most(self) -> int:
+        """Bytes to bring at once, in whole blocks: below a limit so few that progress is seen."""
+        if self._bandwidth is None or not self._bandwidth.bytes_per_s:
+            return _MOST
+        return max(_LEAST, self._bandwidth.piece // BLOCK * BLOCK)
 
     def write(self, piece: memoryview, at: int) -> None:
         """All of a piece.

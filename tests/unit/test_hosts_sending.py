@@ -63,6 +63,19 @@ async def test_a_limit_that_is_not_met_holds_nothing_up(
     assert await given(part, tmp_path / "b", pool, pace)
 
 
+async def test_another_limit_is_taken_in_the_middle_of_a_file(
+    part: Part, tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    """D6: at the first one it would take ten minutes."""
+    limit = Bandwidth(SIZE // 600)
+    sending = asyncio.create_task(given(part, tmp_path / "to", pool, limit))
+    async with asyncio.timeout(20):
+        while not limit._taken:
+            await asyncio.sleep(0.01)
+        limit.limit_to(10 * SIZE)
+        await sending
+
+
 async def test_a_stop_does_not_wait_for_its_turn(part: Part, tmp_path: Path, pool: ThreadPoolExecutor) -> None:
     limit = Bandwidth(10_000)
     limit._turn_of(600_000)  # somebody else's: a minute
