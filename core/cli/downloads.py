@@ -73,8 +73,8 @@ async def start(
     """Download SOURCE into the models folder, or with --host into a host's, by the host itself.
 
     SOURCE is an id that download catalog shows (flux1-dev), a repository of the Hugging Face Hub (hf:org/name,
-    hf:org/name@revision, hf:org/name:Q4_K_M or its page), a model's page at CivitAI, an address of a file
-    (https://…), or a file or folder of this machine.
+    hf:org/name@revision, hf:org/name:Q4_K_M or its page), a model of Ollama's library (ollama:llama3.2:3b or its
+    page), a model's page at CivitAI, an address of a file (https://…), or a file or folder of this machine.
 
     A token is used only where one is needed: --token-stdin, else the key named huggingface or civitai, else it is
     asked for. What download limit allows is shared by all downloads and copies; a host that downloads by itself has a

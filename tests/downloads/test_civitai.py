@@ -139,7 +139,7 @@ async def test_a_login_page_is_no_model(site: Civitai) -> None:
 
 
 async def test_a_site_that_is_away_busy_or_strange(site: Civitai, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.downloads.sources.civitai._WAITS_S", (0.01, 0.01))
+    monkeypatch.setattr("core.downloads.sources.site.WAITS_S", (0.01, 0.01))
     site.busy = 2
     assert (await look("civitai:70")).source == "civitai:70"
     site.busy = 3

@@ -22,6 +22,7 @@ from core.registry.store import Registry
 from core.settings import Settings
 from tests.downloads.civitai import Civitai
 from tests.downloads.hub import Hub
+from tests.downloads.ollama import OllamaRegistry
 from tests.tui.fake import Yard
 from tests.tui.test_copy import FakeCopies
 from tests.tui.test_downloads import (  # noqa: F401 - fixtures
@@ -73,6 +74,22 @@ async def _done(pilot: Pilot[None], count: int, kind: str) -> None:
         return len(ended) == count
 
     await until(pilot, there, f"{count} done: {kind}", within_s=_LONG_S)
+
+
+async def test_a_model_of_ollamas_library_by_keys(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D12: its licence and size first; then it is there under its name."""
+    with OllamaRegistry().running() as registry:
+        registry.add("library/smol:135m", [("model", BODY), ("license", b"SMALL LICENSE\n")])
+        monkeypatch.setenv("MODELYARD_OLLAMA_ENDPOINT", registry.base)
+        async with downloads(settings, size=(80, 24)) as pilot:
+            await press(pilot, "a", *"ollama:smol:135m", "enter")
+            await until(pilot, lambda: "SMALL LICENSE" in screen_text(pilot), "the listing")
+            assert "1.4 MiB in 2 files" in screen_text(pilot)
+            await press(pilot, "enter")
+            await _done(pilot, 1, "download")
+            await press(pilot, "left")
+            await until(pilot, lambda: "ollama/smol-135m" in screen_text(pilot), "it is installed")
+    assert (settings.models_dir / "ollama/smol-135m/smol-135m.gguf").read_bytes() == BODY
 
 
 async def test_hugging_face_and_civitai_by_keys_then_checked_and_mended(

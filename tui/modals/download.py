@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 _HOW = [("copy it", "copy"), ("link it, needs no more room", "link"), ("move it", "move")]
 _HERE = "this machine"
 _SOURCES = (
-    "A repository, a CivitAI page, the URL of a file, or a path here.\n"
+    "A repository, a model at Ollama or CivitAI, the URL of a file, or a path here.\n"
     "Nothing is fetched before Start; it goes on without this terminal."
 )
+_EXAMPLES = "hf:org/name, ollama:name:tag, civitai:1234, https://…"
 _MOST_FILES = 20
 _GATING = ("hf:", "civitai:")
 _ACCESS = {"": "free", "auto": "a token; the licence accepted on its page", "manual": "a token; let in by its authors"}
@@ -65,9 +66,7 @@ class DownloadDialog(Dialog[str | None]):
         yield Plain(_SOURCES, classes="muted")
         with Vertical(classes="fields"):
             source, patterns = self._begun
-            yield Field(
-                "source", "From *", TextField(source, placeholder="hf:org/name, civitai:1234, https://…, /path")
-            )
+            yield Field("source", "From *", TextField(source, placeholder=_EXAMPLES))
             yield Field("include", "Only files", TextField(patterns, placeholder="all; or *.safetensors, *.json"))
             yield Field("how", "Its files", Choice(_HOW, "copy"))
             yield Field("host", "Where", Choice([(_HERE, LOCAL_HOST)], LOCAL_HOST))

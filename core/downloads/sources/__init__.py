@@ -11,9 +11,10 @@ def sources() -> list[Source]:
     from core.downloads.sources.civitai import CivitaiSource
     from core.downloads.sources.huggingface import HuggingFaceSource
     from core.downloads.sources.local import LocalSource
+    from core.downloads.sources.ollama import OllamaSource
     from core.downloads.sources.url import UrlSource
 
-    return [HuggingFaceSource(), CivitaiSource(), UrlSource(), LocalSource()]
+    return [HuggingFaceSource(), CivitaiSource(), OllamaSource(), UrlSource(), LocalSource()]
 
 
 def source_for(text: str) -> Source:

@@ -5,7 +5,6 @@ What the site says is not trusted with the token: addresses are built here, on t
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
+from core.downloads.sources import site
 from core.downloads.sources.base import Listing, SourceFile
 from core.downloads.sources.hub_address import chosen
 from core.downloads.values import Address, RemoteFile
@@ -42,8 +42,6 @@ _FAMILIES = (
 )
 _FOLDERS = {"lora": "lora", "locon": "lora", "dora": "lora", "lycoris": "lora", "vae": "vae", "controlnet": "adapter"}
 _SELECTORS = ("type", "format", "size", "fp", "quantType")
-_BUSY, _WAITS_S = {408, 429, 500, 502, 503, 504}, (0.5, 2.0)
-_PATIENCE_S = 20.0
 _UNSCANNED = {"", "success", "pending", "none"}
 
 
@@ -77,7 +75,7 @@ class CivitaiSource:
 
         asked = _parse(text)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        async with AsyncClient(base_url=endpoint(), headers=headers, timeout=_PATIENCE_S) as client:
+        async with AsyncClient(base_url=endpoint(), headers=headers, timeout=site.PATIENCE_S) as client:
             version = await _version(client, asked)
             listing = _listing(version, asked, patterns)
             largest = max(listing.files, key=lambda file: file.size or 0)
@@ -123,7 +121,7 @@ async def _version(client: AsyncClient, asked: _Asked) -> Mapping[str, Any]:
 
 
 async def _get(client: AsyncClient, path: str) -> Mapping[str, Any]:
-    response = await _patiently(client, path)
+    response = await site.ask(client, path, site=endpoint())
     if response.status_code != 200:
         raise _refusal(response, endpoint() + path)
     try:
@@ -135,27 +133,6 @@ async def _get(client: AsyncClient, path: str) -> Mapping[str, Any]:
     return found
 
 
-async def _patiently(client: AsyncClient, path: str) -> Response:
-    """An answer, asked for again while the site is busy; only the head of what is not JSON is read."""
-    from httpx import HTTPError
-
-    response = None
-    for wait_s in (*_WAITS_S, 0):
-        try:
-            response = await client.get(path)
-        except HTTPError as error:
-            raise SourceLost(
-                f"{endpoint()} can't be reached.",
-                cause=clean_line(str(error)) or type(error).__name__,
-                remedy="Check the line and the proxy (HTTPS_PROXY), then try again.",
-            ) from error
-        if response.status_code not in _BUSY or not wait_s:
-            break
-        await asyncio.sleep(wait_s)
-    assert response is not None
-    return response
-
-
 async def _refuse_closed(client: AsyncClient, url: str, page: str) -> None:
     """See that the main file is given to us: without a right to it, the site redirects to its login page."""
     from httpx import HTTPError
@@ -165,7 +142,7 @@ async def _refuse_closed(client: AsyncClient, url: str, page: str) -> None:
             target = urlsplit(response.headers.get("Location", ""))
             if response.status_code in {401, 403} or (response.is_redirect and target.path.startswith("/login")):
                 raise _denied(response, page)
-            if response.status_code >= 400 and response.status_code not in _BUSY:
+            if response.status_code >= 400 and response.status_code not in site.BUSY:
                 raise _refusal(response, page)
     except HTTPError as error:
         raise SourceLost(
@@ -182,8 +159,8 @@ def _refusal(response: Response, shown: str) -> DownloadFailed:
         return SourceGone(
             "CivitAI has no such model or version.", cause=cause, remedy="Check the number in the address."
         )
-    if status in _BUSY:
-        return SourceLost(f"{endpoint()} is busy.", cause=cause, remedy="Try again in some minutes.")
+    if status in site.BUSY:
+        return site.busy(endpoint(), cause)
     return DownloadFailed(f"{endpoint()} refused to tell about it.", cause=cause, remedy=f"Look at {shown}.")
 
 
@@ -197,10 +174,7 @@ def _denied(response: Response, page: str) -> DownloadDenied:
 
 
 def _strange(path: str) -> SourceLost:
-    return SourceLost(
-        f"{endpoint()}{path} does not answer as CivitAI does.",
-        remedy="Look at it in a browser; a proxy may be at work.",
-    )
+    return site.strange(f"{endpoint()}{path}", "CivitAI")
 
 
 def _page(model: object, version: object = None) -> str:
