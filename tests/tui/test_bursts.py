@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from textual import events
+from textual.app import App, ComposeResult
+from textual.containers import Vertical
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
@@ -14,6 +16,7 @@ from tests.tui.user import rows, screen_text, select, session, settle, until
 from tui import typeahead
 from tui.modals.model_form import ModelForm
 from tui.widgets.fields import Field
+from tui.widgets.plain import TextField
 
 
 def burst(pilot: Pilot[None], *keys: str) -> None:
@@ -76,3 +79,23 @@ async def test_the_patience_of_one_hold_does_not_end_the_next(yard: Yard, monkey
         assert app._holding
         app.release_keys()
         await until(pilot, lambda: "Nothing is archived." in screen_text(pilot))
+
+
+class _Deep(App[None]):
+    """A field, some boxes deep."""
+
+    CSS = "TextField { height: 1; }"
+
+    def compose(self) -> ComposeResult:
+        with Vertical(), Vertical():
+            yield TextField("hello")
+
+
+async def test_keys_that_come_in_one_go_keep_their_order_in_fields() -> None:
+    """X9: on a slow line letters and corrections arrive together; none overtakes another."""
+    app = _Deep()
+    async with app.run_test() as pilot:
+        app.query_one(TextField).focus()
+        await pilot.pause()
+        burst(pilot, "ctrl+u", *"abc", "backspace", "d", "left", "x")
+        await until(pilot, lambda: app.query_one(TextField).value == "abxd", "what was meant")

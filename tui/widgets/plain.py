@@ -88,6 +88,14 @@ class TextField(Input):
         super().__init__(clean_line(value), placeholder=placeholder, id=id, compact=True, password=password)
         self.cursor_blink = False
 
+    async def _on_key(self, event: events.Key) -> None:
+        """Each key in its turn: Textual lets letters overtake what moves or deletes, when keys come in one go."""
+        own = self._bindings.key_to_bindings.get(event.key)
+        if own and not event.is_printable:
+            event.stop()
+            event.prevent_default()
+            await self.run_action(own[0].action)
+
     def _on_paste(self, event: events.Paste) -> None:
         event.prevent_default()
         event.text = clean_line(event.text.strip())
