@@ -64,6 +64,11 @@ class _Name:
         return f"{_PAGES}/{self.space}/{self.model}:{self.tag}"
 
     @property
+    def tags(self) -> str:
+        """The page of all tags."""
+        return f"{_PAGES}/{self.space}/{self.model}/tags"
+
+    @property
     def folder(self) -> str:
         return f"ollama/{'' if self.space == _LIBRARY else f'{self.space}/'}{self.file}"
 
@@ -155,7 +160,7 @@ def _refusal(response: Response, name: _Name) -> DownloadFailed:
         )
     if status in {404, 410}:
         return SourceGone(
-            f"Ollama's registry has no {name}.", cause=cause, remedy=f"See which tags there are: {name.page}"
+            f"Ollama's registry has no {name}.", cause=cause, remedy=f"See which tags there are: {name.tags}"
         )
     if status in site.BUSY:
         return site.busy(endpoint(), cause)
