@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -64,7 +64,7 @@ class Installed(Protocol):
     @property
     def source(self) -> str: ...
     @property
-    def files(self) -> tuple[Mapping[str, Any], ...]: ...
+    def files(self) -> Sequence[Mapping[str, Any]]: ...
 
 
 _I = TypeVar("_I", bound=Installed)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any, Protocol
 
 from core.errors import FileProblem
 from core.events import now
 from core.files.kinds import PICKLES
+from core.files.packed import PackedFiles, each_model, packed
 from core.files.paths import stays_inside
 from core.files.pickles import PickleScan, marked, worst
 from core.text import clean_line
@@ -22,6 +25,10 @@ NAME = "installed-models.json"
 FOUND = "found"  # the source of what was carried in or put there by hand
 _VERSION = 1
 _NOT_KEPT = {"more", "store", "problem"}
+_TEXTS = ("path", "title", "source", "revision", "licence", "installed_at")
+_OWN = frozenset({*_TEXTS, "files", *_NOT_KEPT})
+_PLAIN = re.compile(r"[A-Za-z0-9_][\w.+-]*(/[A-Za-z0-9_][\w.+-]*)*", re.ASCII)  # a path that stays inside
+_NO_MORE: Mapping[str, Any] = {}
 LIMIT = 256 << 20  # bytes
 
 
@@ -57,7 +64,7 @@ class InstalledModel:
     revision: str = ""
     licence: str = ""
     installed_at: str = ""
-    files: tuple[Mapping[str, Any], ...] = ()
+    files: Sequence[Mapping[str, Any]] = ()
     more: Mapping[str, Any] = field(default_factory=dict)  # of newer versions, kept as it is
     store: str = ""
     problem: str = ""
@@ -65,6 +72,8 @@ class InstalledModel:
     @property
     def size(self) -> int:
         """Bytes of all files."""
+        if isinstance(self.files, PackedFiles):
+            return self.files.size
         return sum(int(file["size"]) for file in self.files)
 
     @property
@@ -75,6 +84,8 @@ class InstalledModel:
     @property
     def pickle(self) -> PickleScan | None:
         """The worst that a scanner saw of its pickles; None without any."""
+        if isinstance(self.files, PackedFiles):  # nothing is told of them but size and hash
+            return None
         return worst(found for file in self.files if (found := PickleScan.from_dict(file.get("pickle"))))
 
     @property
@@ -123,7 +134,8 @@ def read(folder: Path) -> list[InstalledModel]:
     try:
         if path.stat().st_size > LIMIT:
             raise FileProblem(f"{path} is larger than any such file.", remedy="Look at it, and move it away.")
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        with path.open(encoding="utf-8") as file:
+            return _models(str(path), file.read, lambda: path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
     except UnicodeDecodeError as error:
@@ -136,11 +148,20 @@ def parse(text: str, path: str) -> list[InstalledModel]:
     Raises:
         FileProblem: it is damaged, or names files outside of its folder.
     """
+    return _models(path, StringIO(text).read, lambda: text)
+
+
+def _models(path: str, read: Callable[[int], str], whole: Callable[[], str]) -> list[InstalledModel]:
+    """Model by model; a file that is arranged in another way as a whole, which also tells what is wrong with it."""
+    shared: dict[Any, Any] = {}
     try:
-        content = json.loads(text)
-        models = sorted((_parsed(one) for one in content["models"]), key=lambda model: model.path)
+        try:
+            models = [_parsed(one, shared) for one in each_model(read)]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            models = [_parsed(one, shared) for one in json.loads(whole())["models"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(path, error) from error
+    models.sort(key=lambda model: model.path)
     _refuse_outside(path, models)
     return models
 
@@ -191,13 +212,26 @@ def forget(folder: Path, path: str) -> None:
 
 def _refuse_outside(path: str, models: Iterable[InstalledModel]) -> None:
     """A folder that was carried here may tell anything: none of its paths is followed out of it."""
-    named = (str(one) for model in models for one in (model.path, *(file["path"] for file in model.files)))
-    if (outside := next((one for one in named if not stays_inside(one)), None)) is not None:
+    if (outside := next((one for one in _named(models) if not stays_inside(one)), None)) is not None:
         raise FileProblem(
             f"{path} names a file outside of its folder: {clean_line(outside)[:80]}",
             cause="It is damaged, or was made to reach other files.",
             remedy="Move it away; modelyard files adopt makes a new one from the files that lie there.",
         )
+
+
+def _named(models: Iterable[InstalledModel]) -> Iterator[str]:
+    """Every path that may lead out; of many folders' like files only one: it stays inside where both do."""
+    seen: set[str] = {""}
+    for model in models:
+        if not _PLAIN.fullmatch(model.path):
+            yield model.path
+        if isinstance(model.files, PackedFiles):
+            fresh = [name for name in model.files.names if name not in seen]
+            seen.update(fresh)
+            yield from fresh
+        else:
+            yield from (str(file["path"]) for file in model.files)
 
 
 @contextmanager
@@ -224,8 +258,17 @@ def _write(path: Path, text: str) -> None:
     fresh.replace(path)
 
 
-def _parsed(values: Mapping[str, Any]) -> InstalledModel:
-    texts = ("path", "title", "source", "revision", "licence", "installed_at")
-    files = tuple({**file, "path": str(file["path"]), "size": int(file["size"])} for file in values.get("files", ()))
-    more = {name: value for name, value in values.items() if name not in {*texts, "files", *_NOT_KEPT}}
-    return InstalledModel(**{name: str(values[name]) for name in texts if name in values}, files=files, more=more)
+def _parsed(values: Mapping[str, Any], shared: dict[Any, Any]) -> InstalledModel:
+    """A model as it is told of; equal texts are one, since many models have a licence and an arrangement."""
+    texts = {name: str(values[name]) for name in _TEXTS if name in values}
+    path, licence = texts.get("path", ""), texts.get("licence", "")
+    if "licence" in texts:
+        texts["licence"] = shared.setdefault(licence, licence)
+    if texts.get("title") == path:
+        texts["title"] = path
+    told = values.get("files", ())
+    files: Sequence[Mapping[str, Any]] | None = packed(path, told, shared)
+    if files is None:
+        files = tuple({**file, "path": str(file["path"]), "size": int(file["size"])} for file in told)
+    more = _NO_MORE if values.keys() <= _OWN else {name: values[name] for name in values if name not in _OWN}
+    return InstalledModel(**texts, files=files, more=more)

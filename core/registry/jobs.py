@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from sys import intern
 from typing import Any
 
-from sqlalchemy import JSON
+from sqlalchemy import JSON, Select, and_, case, func, type_coerce
+from sqlalchemy import select as sql_select
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from core.errors import NotFound
@@ -40,6 +43,11 @@ class JobState(StrEnum):
 
 _UNDER_WAY = frozenset({JobState.RUNNING, JobState.VERIFYING})
 LONGEST_WAIT = timedelta(minutes=10)  # until a job that met a broken line is tried again
+_AT_ONCE = 100
+_LISTED = (
+    *("id", "kind", "title", "host", "folder", "state", "wanted", "doing", "error", "error_code", "cause", "remedy"),
+    *("priority", "bytes_done", "bytes_total", "rate", "not_before", "finished_at", "created_at", "updated_at"),
+)
 UNFINISHED = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.PAUSED, JobState.VERIFYING})
 
 
@@ -84,9 +92,53 @@ class Job(SQLModel, table=True):
     @property
     def eta_s(self) -> float | None:
         """Seconds left at the present rate; None when that can't be told."""
-        if self.bytes_total is None or self.rate <= 0 or self.state not in _UNDER_WAY:
-            return None
-        return max(0.0, (self.bytes_total - self.bytes_done) / self.rate)
+        return _eta_s(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListedJob:
+    """A job as a list of thousands shows it: how many files it has, not which."""
+
+    id: str
+    kind: str
+    title: str
+    host: str
+    folder: str
+    state: str
+    wanted: str
+    doing: str
+    error: str
+    error_code: str
+    cause: str
+    remedy: str
+    priority: int
+    bytes_done: int
+    bytes_total: int | None
+    rate: float
+    not_before: datetime | None
+    finished_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    source: str  # of a download
+    licence: str
+    is_gated: bool
+    took_token: bool
+    is_repair: bool
+    count: int  # files that it is to bring or to read
+    done: int  # those that are in their place, or were read
+    bad: int  # those that a check found bad
+    models: tuple[str, ...]  # that a check which is not over is of
+
+    @property
+    def eta_s(self) -> float | None:
+        """As of `Job`."""
+        return _eta_s(self)
+
+
+def _eta_s(job: Job | ListedJob) -> float | None:
+    if job.bytes_total is None or job.rate <= 0 or job.state not in _UNDER_WAY:
+        return None
+    return max(0.0, (job.bytes_total - job.bytes_done) / job.rate)
 
 
 class JobRecords(Store):
@@ -122,6 +174,24 @@ class JobRecords(Store):
 
         return await self._db.read(work)
 
+    async def listed_jobs(self, *, states: Collection[str] = ()) -> list[ListedJob]:
+        """The same, without what makes many of them large."""
+
+        def work(session: Session) -> list[ListedJob]:
+            wanted = _listed().order_by(col(Job.priority).desc(), col(Job.created_at))
+            wanted = wanted.where(col(Job.state).in_(list(states))) if states else wanted
+            return [_as_listed(row._asdict()) for row in session.execute(wanted).yield_per(_AT_ONCE)]
+
+        return await self._db.read(work)
+
+    async def jobs_of(self, ids: Collection[str]) -> list[Job]:
+        """These whole, as far as they are still there."""
+
+        def work(session: Session) -> list[Job]:
+            return list(session.exec(select(Job).where(col(Job.id).in_(list(ids)))))
+
+        return await self._db.read(work)
+
     async def edit_job(self, job_id: str, changes: Mapping[str, Any] | Callable[[Job], Mapping[str, Any]]) -> Job:
         """Write some columns; a function decides from the record as it is inside the transaction."""
 
@@ -141,3 +211,30 @@ class JobRecords(Store):
             return job
 
         return await self._change(work, "job", "deleted")
+
+
+def _listed() -> Select[Any]:
+    """What a `ListedJob` holds; SQLite reads the long lists and says only how long they are."""
+    spec = col(Job.spec)
+    is_checking = and_(col(Job.kind) == JobKind.VERIFY, col(Job.state).in_(UNFINISHED))
+    listing = func.json_array_length(spec, "$.listing.files")
+    told = {
+        "source": func.json_extract(spec, "$.listing.source"),
+        "licence": func.json_extract(spec, "$.listing.licence"),
+        "is_gated": func.json_extract(spec, "$.listing.gated"),
+        "took_token": func.json_extract(spec, "$.token"),
+        "is_repair": func.json_extract(spec, "$.repair"),
+        "count": func.coalesce(func.nullif(listing, 0), func.json_array_length(spec, "$.files"), 0),
+        "done": func.coalesce(func.json_array_length(col(Job.files)), 0),
+        "bad": func.coalesce(func.json_extract(col(Job.result), "$.bad"), 0),
+        "models": type_coerce(case((is_checking, func.json_extract(spec, "$.models"))), JSON),
+    }
+    return sql_select(*(getattr(Job, name) for name in _LISTED), *(value.label(name) for name, value in told.items()))
+
+
+def _as_listed(row: Mapping[str, Any]) -> ListedJob:
+    """Words that many jobs have are one."""
+    words = {name: intern(row[name]) for name in ("kind", "host", "state", "wanted")}
+    texts = {name: intern(str(row[name] or "")) for name in ("source", "licence")}
+    flags = {name: bool(row[name]) for name in ("is_gated", "took_token", "is_repair")}
+    return ListedJob(**{**row, **words, **texts, **flags, "models": tuple(map(str, row["models"] or ()))})

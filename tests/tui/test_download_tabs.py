@@ -296,8 +296,12 @@ async def test_what_was_put_there_by_hand_is_deleted_only_when_its_path_is_typed
 def _table() -> Table:
     table = Table([Order("name", "NAME", lambda row: row), Order("size", "SIZE", len, descending=True)])
     names = ["flux dev", "flux schnell", "qwen"]
-    table.fill(Line(name, name, facets({"family": name.split()[0], "state": ["new", ""]})) for name in names)
+    table.fill(names, _line)
     return table
+
+
+def _line(name: str) -> Line:
+    return Line(name, name, facets({"family": name.split(maxsplit=1)[0], "state": ["new", ""]}))
 
 
 def test_words_and_filters_narrow_together_and_one_value_of_a_kind_is_on() -> None:
@@ -320,7 +324,7 @@ def test_the_order_is_kept_by_new_rows_and_turned_round_when_chosen_again() -> N
     table.order("size")
     assert (table.found()[0], table.sorted_by) == ("flux schnell", ("SIZE", True))
     table.order("size")
-    table.fill(table.lines)
+    table.fill(table.rows, _line)
     assert (table.found()[0], table.sorted_by) == ("qwen", ("SIZE", False))
     table.toggle("sort:")
     assert (table.found()[0], table.sorted_by) == ("flux dev", ("", False))

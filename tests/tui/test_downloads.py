@@ -20,7 +20,7 @@ from core.downloads.service import DownloadService
 from core.downloads.sources.base import Listing
 from core.files import installed
 from core.files.installed import InstalledModel
-from core.registry.jobs import Job
+from core.registry.jobs import Job, ListedJob
 from core.settings import Settings
 from tests.downloads.server import Fault, FileServer, Served
 from tests.downloads.test_jobs import end_all
@@ -96,7 +96,7 @@ async def downloads(settings: Settings, *, size: tuple[int, int] = (120, 40)) ->
         yield pilot
 
 
-def jobs(pilot: Pilot[None]) -> list[Job]:
+def jobs(pilot: Pilot[None]) -> list[ListedJob]:
     """What the screen knows of downloads."""
     screen: Any = pilot.app.screen_stack[0]
     assert isinstance(screen, DownloadsScreen)

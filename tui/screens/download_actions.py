@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 from core.errors import DownloadDenied, ModelyardError
 from tui import operations
 from tui.screens.base import ListScreen
-from tui.screens.download_cards import source_of
 from tui.screens.download_jobs import OVER
 from tui.screens.download_views import DownloadList, DownloadsView, Known
 from tui.show import plural
 
 if TYPE_CHECKING:
     from core.catalog.weights import Weights
-    from core.registry.jobs import Job
+    from core.registry.jobs import ListedJob
 
 
 class DownloadActions(ListScreen):
@@ -75,7 +74,7 @@ class DownloadActions(ListScreen):
 
     # Jobs
 
-    async def _each(self, action: str, do: Callable[[Job], Awaitable[object]]) -> None:
+    async def _each(self, action: str, do: Callable[[ListedJob], Awaitable[object]]) -> None:
         for job in self.meant(action):
             await do(job)
         self.lines.unmark()
@@ -93,17 +92,17 @@ class DownloadActions(ListScreen):
         """Go on, or try again; where the source refused, a token is asked for."""
         await self._each("resume", self._resume)
 
-    async def _resume(self, job: Job) -> None:
+    async def _resume(self, job: ListedJob) -> None:
         token = await self._token(job) if _was_refused(job) else ""
         if token is not None:
             await self.yard.downloads.resume(job.id, token=token)
 
-    async def _token(self, job: Job) -> str | None:
+    async def _token(self, job: ListedJob) -> str | None:
         """What the source wants beside the keys that are kept: "" nothing; None, the user gave nothing."""
         from tui.modals.token import look
 
         try:
-            _, token = await look(self.modelyard, self.yard, source_of(job))
+            _, token = await look(self.modelyard, self.yard, job.source)
         except DownloadDenied:
             return None
         except ModelyardError:  # the worker meets it again, and says it in the list
@@ -136,7 +135,7 @@ class DownloadActions(ListScreen):
         """Forget all that is over."""
         await self._forget([job for job in self.known.jobs if job.state in OVER])
 
-    async def _forget(self, jobs: list[Job]) -> None:
+    async def _forget(self, jobs: list[ListedJob]) -> None:
         one = jobs[0]
         what = f"the {one.kind} of {one.title}" if len(jobs) == 1 else plural(len(jobs), "job")
         unfinished = sum(job.state != "done" for job in jobs)
@@ -152,8 +151,6 @@ class DownloadActions(ListScreen):
             self.reload_soon()
 
 
-def _was_refused(job: Job) -> bool:
+def _was_refused(job: ListedJob) -> bool:
     """Whether it failed where a token could help; to ask a source takes a while, so nothing else is asked for."""
-    listing = job.spec.get("listing", {})
-    refused = job.error_code == "DownloadDenied" or job.spec.get("token") or listing.get("gated")
-    return job.state == "failed" and bool(refused)
+    return job.state == "failed" and (job.error_code == "DownloadDenied" or job.took_token or job.is_gated)

@@ -17,7 +17,7 @@ from tui.show import Mark, bar, hanging, line, moment, pairs, plural, problem, s
 if TYPE_CHECKING:
     from core.files.installed import InstalledModel
     from core.files.service import Usage
-    from core.registry.jobs import Job
+    from core.registry.jobs import ListedJob
     from tui.screens.download_checks import Checks, Outcome
 
 JOB_MARKS = {
@@ -66,15 +66,15 @@ class FileRow:
         return self.model.title if self.model and self.store else self.path
 
 
-def job_mark(job: Job) -> Mark:
+def job_mark(job: ListedJob) -> Mark:
     """The state, and what it is about to become."""
     mark = JOB_MARKS.get(job.state, Mark("?", job.state, ""))
     if job.state in {"queued", "running", "verifying"} and job.wanted in _GOING:
         return mark._replace(word=_GOING[job.wanted])
     if job.state == "queued" and job.error:
         return Mark("!", "waits", "warn")
-    if job.state == "done" and (bad := (job.result or {}).get("bad")):
-        return Mark("✗", f"{bad:,} bad", "bad")
+    if job.state == "done" and job.bad:
+        return Mark("✗", f"{job.bad:,} bad", "bad")
     return mark
 
 
@@ -97,7 +97,12 @@ def place_mark(row: FileRow, checks: Checks) -> Mark:
 
 def store_name(row: FileRow) -> str:
     """Where it lies, for people."""
-    return LABELS.get(row.store, row.store) or "models folder"
+    return label_of(row.store)
+
+
+def label_of(store: str) -> str:
+    """What keeps models, for people: "" is the models folder."""
+    return LABELS.get(store, store) or "models folder"
 
 
 def share(done: int, total: int | None) -> str:
@@ -121,12 +126,7 @@ def left(seconds: float | None) -> str:
     return f"{hours}h {whole % 3600 // 60}m" if hours < 48 else f"{hours // 24}d {hours % 24}h"
 
 
-def source_of(job: Job) -> str:
-    """Where it comes from."""
-    return str(job.spec.get("listing", {}).get("source", ""))
-
-
-def what(job: Job) -> str:
+def what(job: ListedJob) -> str:
     """What it does, and where, in a few cells: `download`, `→ atlas`, `↓ atlas`, `verify`."""
     if job.kind == "copy":
         return f"→ {job.host}"
@@ -135,7 +135,7 @@ def what(job: Job) -> str:
     return job.kind if job.host == LOCAL_HOST else f"{job.kind} {job.host}"
 
 
-def _what_in_words(job: Job) -> str:
+def _what_in_words(job: ListedJob) -> str:
     words = {
         "download": "download to this machine",
         "copy": f"copy from this machine to {job.host}",
@@ -145,12 +145,10 @@ def _what_in_words(job: Job) -> str:
     return words.get(job.kind, job.kind)
 
 
-def job_card(job: Job, room: int) -> Content:
+def job_card(job: ListedJob, room: int) -> Content:
     """Everything of a download; of a failure, what to do."""
-    listing = job.spec.get("listing", {})
     mark = job_mark(job)
     total = f" of {size(job.bytes_total)}" if job.bytes_total else ""
-    count = len(listing.get("files", ()) or job.spec.get("files", ()))
     facts = pairs(
         [
             ("What", _what_in_words(job)),
@@ -160,11 +158,11 @@ def job_card(job: Job, room: int) -> Content:
             ("Speed", f"{size(round(job.rate))}/s" if job.rate else ""),
             ("Left", left(job.eta_s) if job.eta_s is not None else ""),
             ("Next try", moment(job.not_before) if job.state == "queued" and job.not_before else ""),
-            ("Files", f"{len(job.files):,} of {count:,} {'read' if job.kind == 'verify' else 'in their place'}"),
+            ("Files", f"{job.done:,} of {job.count:,} {'read' if job.kind == 'verify' else 'in their place'}"),
             ("Priority", f"{job.priority:+}" if job.priority else ""),
-            ("From", source_of(job)),
+            ("From", job.source),
             ("In" if job.kind == "verify" else "To", job.folder),
-            ("Licence", str(listing.get("licence", ""))),
+            ("Licence", job.licence),
             ("Queued", moment(job.created_at)),
             ("Ended", moment(job.finished_at) if job.finished_at else ""),
             ("Id", job.id),
@@ -179,7 +177,7 @@ def job_card(job: Job, room: int) -> Content:
     return Content("\n\n").join(parts)
 
 
-def _headed(job: Job, room: int) -> Content:
+def _headed(job: ListedJob, room: int) -> Content:
     """The title and, of what is not over, how far it is across the whole card."""
     title = line(job.title).stylize("bold")
     if job.finished_at is not None or not job.bytes_total:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -93,8 +93,8 @@ class CatalogView(DownloadsView):
     def make_list(self, known: Callable[[], Known]) -> DownloadList:
         return OfferList(known)
 
-    def lines(self, known: Known) -> Iterable[Line]:
-        return [_line(row, known) for row in known.catalog]
+    def fill(self, known: Known) -> None:
+        self.table.fill(known.catalog, lambda row: _line(row, known))
 
     def summary(self, known: Known, room: int) -> Content:
         parts = [toned(f"{size(known.usage.free)} free on this machine", "")] if known.usage else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from core.files.installed import InstalledModel
-    from core.registry.jobs import Job
+    from core.registry.jobs import Job, JobRecords, ListedJob
+
+_AT_ONCE = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How the files of one model were: (condition, path) of those that are not what was installed."""
 
@@ -48,27 +50,35 @@ class Checks:
 
 
 class CheckReader:
-    """Reads each job that is over once."""
+    """Reads each job that is over once, a few at a time: one of everything that is installed is long."""
 
-    def __init__(self) -> None:
+    def __init__(self, registry: Callable[[], JobRecords]) -> None:
+        self._registry = registry
         self._known: dict[str, Mapping[str, Outcome]] = {}
+        self._mended: dict[str, Mapping[str, datetime]] = {}
 
-    def read(self, jobs: Iterable[Job]) -> Checks:
+    async def read(self, jobs: Iterable[ListedJob]) -> Checks:
         """Of all jobs on this machine's files; what was fetched again since is not bad any more."""
         here = [job for job in jobs if job.host == LOCAL_HOST]
         checks = [job for job in here if job.kind == JobKind.VERIFY]
-        mended = _mended(here)
+        over = sorted((job for job in checks if job.state not in UNFINISHED and job.done), key=_ended)
+        repairs = sorted((job for job in here if job.is_repair and job.state == JobState.DONE), key=_ended)
+        await self._learn([job.id for job in (*over, *repairs) if not {job.id} & (self._known.keys() | self._mended)])
+        mended = {path: at for job in repairs for path, at in self._mended.get(job.id, {}).items()}
         outcomes: dict[str, Outcome] = {}
-        for job in sorted((job for job in checks if job.state not in UNFINISHED), key=_ended):
-            found = self._of(job)
+        for job in over:
+            found = self._known.get(job.id, {})
             outcomes |= {model: one.without(mended, job.folder) for model, one in found.items()} if mended else found
-        busy = {str(path) for job in checks if job.state in UNFINISHED for path in job.spec.get("models", ())}
+        busy = {path for job in checks if job.state in UNFINISHED for path in job.models}
         return Checks(outcomes, frozenset(busy))
 
-    def _of(self, job: Job) -> Mapping[str, Outcome]:
-        if job.id not in self._known:
-            self._known[job.id] = _outcomes(job)
-        return self._known[job.id]
+    async def _learn(self, ids: Sequence[str]) -> None:
+        for start in range(0, len(ids), _AT_ONCE):
+            for job in await self._registry().jobs_of(ids[start : start + _AT_ONCE]):
+                if job.kind == JobKind.VERIFY:
+                    self._known[job.id] = _outcomes(job)
+                else:
+                    self._mended[job.id] = _whole_again(job)
 
 
 def _outcomes(job: Job) -> Mapping[str, Outcome]:
@@ -82,18 +92,14 @@ def _outcomes(job: Job) -> Mapping[str, Outcome]:
     return {model: Outcome(at, len(named), _bad(named, seen), job.id) for model, named in whole.items()}
 
 
-def _ended(job: Job) -> datetime:
+def _ended(job: Job | ListedJob) -> datetime:
     return job.finished_at or job.updated_at
 
 
-def _mended(jobs: Iterable[Job]) -> Mapping[str, datetime]:
-    """When each file that was fetched again was whole."""
-    repairs = [job for job in jobs if job.state == JobState.DONE and job.spec.get("repair")]
-    return {
-        posixpath.join(job.folder, str(file["path"])): _ended(job)
-        for job in sorted(repairs, key=_ended)
-        for file in job.spec["listing"]["files"]
-    }
+def _whole_again(job: Job) -> Mapping[str, datetime]:
+    """When each file that a repair fetched again was whole."""
+    files = job.spec["listing"]["files"]
+    return dict.fromkeys((posixpath.join(job.folder, str(file["path"])) for file in files), _ended(job))
 
 
 def _bad(paths: Iterable[str], seen: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from textual.content import Content
 
 from core.files.stores import LABELS
 from tui.screens import download_cards
-from tui.screens.download_cards import FileRow, place_mark, store_name
+from tui.screens.download_cards import FileRow, label_of, place_mark, store_name
 from tui.screens.download_table import Line, Order, facets
 from tui.screens.download_views import DownloadList, DownloadsView, Known, within
 from tui.show import plural, size, toned
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from core.files.installed import InstalledModel
     from core.files.service import Survey
+    from tui.screens.download_checks import Checks
 
 _NEEDS_RECORD = frozenset({"use", "verify", "model", "copy", "repair", "training"})
 _OURS_ALONE = frozenset({"delete", "repair"})
@@ -75,8 +77,9 @@ class InstalledView(DownloadsView):
     def make_list(self, known: Callable[[], Known]) -> DownloadList:
         return FileList(known)
 
-    def lines(self, known: Known) -> Iterable[Line]:
-        return [_line(row, known) for row in known.files]
+    def fill(self, known: Known) -> None:
+        checks = known.checks
+        self.table.fill(known.files, lambda row: _line(row, checks))
 
     def summary(self, known: Known, room: int) -> Content:
         usage = known.usage
@@ -121,16 +124,28 @@ def _is_by_hand(row: FileRow) -> bool:
     return row.model is None or row.model.by_hand
 
 
-def _line(row: FileRow, known: Known) -> Line:
-    model = row.model
-    text = f"{row.path} {model.title} {model.source} {model.licence}" if model else row.path
-    found = {"family": row.family, "in": store_name(row), "state": _states(row, known)}
-    return Line(row, text.casefold(), facets(found))
+def _line(row: FileRow, checks: Checks) -> Line:
+    word = place_mark(row, checks).word
+    state = "bad" if word.endswith(" bad") else word
+    is_pickle = row.model is not None and row.model.pickle is not None
+    return Line(row, _text(row).casefold(), _facets(row.family, row.store, state, is_pickle=is_pickle))
 
 
-def _states(row: FileRow, known: Known) -> list[str]:
-    word = place_mark(row, known.checks).word
-    return ["bad" if word.endswith(" bad") else word, *(["pickle"] if row.model and row.model.pickle else [])]
+def _text(row: FileRow) -> str:
+    """What a search looks at; a text that another one holds is not said twice."""
+    if row.model is None:
+        return row.path
+    texts = [row.model.source] if row.model.source else []
+    for text in (row.path, row.model.title, row.model.licence):
+        if not any(text in other for other in texts):
+            texts.append(text)
+    return " ".join(texts)
+
+
+@lru_cache(maxsize=4096)
+def _facets(family: str, store: str, state: str, *, is_pickle: bool) -> frozenset[str]:
+    states = [state, "pickle"] if is_pickle else [state]
+    return facets({"family": family, "in": label_of(store), "state": states})
 
 
 def rows_of(models: Iterable[InstalledModel]) -> list[FileRow]:
@@ -147,10 +162,10 @@ async def unknown_rows(folder: Path, seen: Survey) -> list[FileRow]:
     return await asyncio.to_thread(measured)
 
 
-def by_source(rows: Iterable[FileRow]) -> Mapping[str, Sequence[FileRow]]:
-    """Those with a source, by it, its revision left out."""
+def by_source(rows: Iterable[FileRow], offered: Collection[str]) -> Mapping[str, Sequence[FileRow]]:
+    """Those that came from one of these sources, by it, its revision left out."""
     found: dict[str, list[FileRow]] = {}
     for row in rows:
-        if row.model is not None and row.model.source:
-            found.setdefault(row.model.source.partition("@")[0], []).append(row)
+        if row.model is not None and (source := row.model.source.partition("@")[0]) in offered:
+            found.setdefault(source, []).append(row)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -10,21 +10,21 @@ from textual.content import Content
 from core.registry.naming import last_part
 from core.registry.values import LOCAL_HOST
 from tui.screens import download_cards
-from tui.screens.download_cards import job_mark, left, share, source_of, what
+from tui.screens.download_cards import job_mark, left, share, what
 from tui.screens.download_table import Line, Order, facets
 from tui.screens.download_views import DownloadList, DownloadsView, Known, within
 from tui.show import plural, size, toned
 from tui.widgets.columns import Cell, Column
 
 if TYPE_CHECKING:
-    from core.registry.jobs import Job
+    from core.registry.jobs import ListedJob
 
 OVER = frozenset({"done", "failed", "cancelled"})
 _TURN = ("running", "verifying", "queued", "paused", "failed", "cancelled", "done")
 _WORKING = frozenset({"running", "verifying"})
 
 
-def is_live(job: Job) -> bool:
+def is_live(job: ListedJob) -> bool:
     """Whether something happens to it by itself."""
     return job.state not in OVER and not (job.state == "paused" and job.wanted == "pause")
 
@@ -42,10 +42,10 @@ class JobList(DownloadList):
         Column("LEFT", 7, right=True),
     )
 
-    def row_id(self, row: Job) -> str:
+    def row_id(self, row: ListedJob) -> str:
         return row.id
 
-    def cells(self, row: Job) -> tuple[Cell, ...]:
+    def cells(self, row: ListedJob) -> tuple[Cell, ...]:
         mark, over = job_mark(row), row.state in OVER
         return (
             Cell(row.title, short=last_part(row.title)),
@@ -58,7 +58,7 @@ class JobList(DownloadList):
         )
 
 
-def _turn(job: Job) -> tuple[object, ...]:
+def _turn(job: ListedJob) -> tuple[object, ...]:
     at = _TURN.index(job.state) if job.state in _TURN else len(_TURN)
     when = job.finished_at or job.created_at
     return (at, -job.priority, -when.timestamp() if job.state in OVER else when.timestamp())
@@ -83,8 +83,8 @@ class JobsView(DownloadsView):
     def make_list(self, known: Callable[[], Known]) -> DownloadList:
         return JobList()
 
-    def lines(self, known: Known) -> Iterable[Line]:
-        return [_line(job) for job in known.jobs]
+    def fill(self, known: Known) -> None:
+        self.table.fill(known.jobs, _line)
 
     def tab(self, known: Known) -> str:
         busy = sum(job.state in _WORKING for job in known.jobs)
@@ -105,28 +105,26 @@ class JobsView(DownloadsView):
         parts += [toned(f"{size(known.usage.free)} free here", "dim")] if known.usage else []
         return within(parts, room)
 
-    def amount(self, row: Job) -> int:
+    def amount(self, row: ListedJob) -> int:
         return row.bytes_total or 0
 
-    def card(self, row: Job, known: Known, room: int) -> Content:
+    def card(self, row: ListedJob, known: Known, room: int) -> Content:
         return download_cards.job_card(row, room)
 
-    def why_not(self, action: str, rows: Sequence[Job], known: Known) -> str:
+    def why_not(self, action: str, rows: Sequence[ListedJob], known: Known) -> str:
         if action == "limit":
             return ""
         if action == "clear":
             return "" if any(job.state in OVER for job in known.jobs) else "Nothing is over yet."
         return super().why_not(action, rows, known)
 
-    def refusal(self, action: str, row: Job, known: Known) -> str:
+    def refusal(self, action: str, row: ListedJob, known: Known) -> str:
         if action == "remove":
             return "" if row.state in OVER else f"It is {row.state}; c cancels it first."
         if action == "resume":
             return _why_not_resume(row)
         if action == "repair":
-            return (
-                "" if row.kind == "verify" and (row.result or {}).get("bad") else "It is no check that found bad files."
-            )
+            return "" if row.kind == "verify" and row.bad else "It is no check that found bad files."
         if row.state in OVER:
             return f"It is {row.state} already."
         if action == "pause" and row.wanted == "pause":
@@ -134,14 +132,14 @@ class JobsView(DownloadsView):
         return ""
 
 
-def _why_not_resume(job: Job) -> str:
+def _why_not_resume(job: ListedJob) -> str:
     if job.state == "done":
         return "It is done already."
     waits = job.state == "paused" or job.state in {"failed", "cancelled"} or job.wanted != "run"
     return "" if waits or job.not_before is not None else f"It is {job.state} already."
 
 
-def _line(job: Job) -> Line:
-    text = f"{job.title} {job.kind} {job.state} {job.host} {source_of(job)} {job.folder}".casefold()
+def _line(job: ListedJob) -> Line:
+    text = f"{job.title} {job.kind} {job.state} {job.host} {job.source} {job.folder}".casefold()
     host = "this machine" if job.host == LOCAL_HOST else job.host
     return Line(job, text, facets({"state": job.state, "kind": job.kind, "host": host}))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import is_
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from core.errors import FileProblem, ModelyardError
 from core.registry.jobs import UNFINISHED
-from tui.screens.download_cards import source_of
 from tui.screens.download_catalog import CatalogView, base
 from tui.screens.download_checks import CheckReader
 from tui.screens.download_file_actions import FileActions
@@ -19,8 +19,9 @@ from tui.screens.download_jobs import JobsView, is_live
 from tui.screens.download_views import DownloadsView
 
 if TYPE_CHECKING:
+    from core.files.installed import InstalledModel
     from core.files.service import FilesService, Usage
-    from core.registry.jobs import Job
+    from core.registry.jobs import ListedJob
     from tui.screens.download_cards import FileRow
 
 VIEWS: tuple[type[DownloadsView], ...] = (CatalogView, InstalledView, JobsView)
@@ -40,7 +41,7 @@ class DownloadReading(FileActions):
         self._jobs_stale = self._files_stale = self._catalog_stale = True
         self._done: frozenset[str] = frozenset()
         self._woken = -_WAKE_S
-        self._checks = CheckReader()
+        self._checks = CheckReader(lambda: self.yard.registry)
         self._rest_until = 0.0
 
     @property
@@ -86,11 +87,16 @@ class DownloadReading(FileActions):
         self._rest_until = monotonic() + _REST * (monotonic() - began)
 
     async def _load(self, select: str | None) -> None:
-        await self._read_jobs()
+        jobs = asyncio.create_task(self._read_jobs())
+        try:
+            told = await self._told() if self._files_stale else None
+            await jobs
+        finally:
+            jobs.cancel()
         done = frozenset(job.id for job in self.known.jobs if job.state == "done")
-        if self._files_stale or done != self._done:
+        if told is not None or done != self._done:
             self._files_stale, self._done = False, done
-            await self._read_files(select)
+            await self._read_files(told or await self._told(), select)
         await self._wake()
         await self.show_rows(select)
         self.show_selected()
@@ -99,13 +105,13 @@ class DownloadReading(FileActions):
 
     async def _read_jobs(self) -> None:
         """Those that are not over; the others only when one came or went."""
-        jobs = None if self._jobs_stale else self._merged(await self.yard.registry.jobs(states=UNFINISHED))
+        jobs = None if self._jobs_stale else self._merged(await self.yard.registry.listed_jobs(states=UNFINISHED))
         if jobs is None:
             self._jobs_stale = False
-            jobs = await self.yard.downloads.all()
+            jobs = await self.yard.registry.listed_jobs()
         limits = await self.yard.downloads.limits()
-        fetching = frozenset(base(source_of(job)) for job in jobs if job.state in UNFINISHED)
-        checks = self._checks.read(jobs)
+        fetching = frozenset(base(job.source) for job in jobs if job.state in UNFINISHED)
+        checks = await self._checks.read(jobs)
         changed, self.known = checks != self.known.checks, replace(self.known, checks=checks)
         limit = limits.rate if limits.bytes_per_s else ""
         self.known = replace(self.known, jobs=jobs, fetching=fetching - {""}, limit=limit)
@@ -113,7 +119,7 @@ class DownloadReading(FileActions):
         if changed:  # what a check found is a state to filter by
             await asyncio.to_thread(self._fill, InstalledView.NAME)
 
-    def _merged(self, unfinished: Sequence[Job]) -> Sequence[Job] | None:
+    def _merged(self, unfinished: Sequence[ListedJob]) -> Sequence[ListedJob] | None:
         """What is known with these as they are now; None where another is over or gone."""
         fresh = {job.id: job for job in unfinished}
         before = {job.id for job in self.known.jobs if job.state in UNFINISHED}
@@ -125,43 +131,72 @@ class DownloadReading(FileActions):
             self._woken = monotonic()
             await self.yard.downloads.wake()
 
-    async def _read_files(self, select: str | None) -> None:
-        """What is told of comes at once; what is not, and the sizes, need a look at every file."""
-        files = self.yard.files
+    async def _told(self) -> tuple[Sequence[InstalledModel], Sequence[FileRow]] | FileProblem:
+        """What the folder's file tells of."""
         try:
-            told = [row for row in self.known.files if row.model is None or row.store]
-            models = await files.installed()
-            rows = rows_of(models)
-            await self._take_files([*rows, *told], self.known.usage)
+            models = await self.yard.files.installed()
+            return models, await asyncio.to_thread(rows_of, models)
+        except FileProblem as problem:
+            return problem
+        except OSError as error:
+            return _unreadable(self.yard.files, error)
+
+    async def _read_files(
+        self, told: tuple[Sequence[InstalledModel], Sequence[FileRow]] | FileProblem, select: str | None
+    ) -> None:
+        """What is told of comes at once; what is not, and the sizes, need a look at every file."""
+        if isinstance(told, FileProblem):
+            await self._no_files(told)
+            return
+        files, (models, rows) = self.yard.files, told
+        try:
+            others = [row for row in self.known.files if row.model is None or row.store]
+            await self._take_files([*rows, *others], self.known.usage)
             await self.show_rows(select)
+            await asyncio.to_thread(lambda: self.views[InstalledView.NAME].table.lines)
             seen = await files.survey(models)
             untouched = self.known.usage is None and self.list.cursor == 0
             await self._take_files([*rows, *await unknown_rows(files.folder, seen), *rows_of(seen.stores)], seen.usage)
             if untouched and self.view_name == InstalledView.NAME:
                 await self.show_rows()
                 self.list.move_to(0)
-        except (FileProblem, OSError) as error:
-            self.files_problem = error if isinstance(error, FileProblem) else _unreadable(files, error)
-            await self._take_files([], None)
+        except FileProblem as problem:
+            await self._no_files(problem)
+        except OSError as error:
+            await self._no_files(_unreadable(files, error))
+
+    async def _no_files(self, problem: FileProblem) -> None:
+        self.files_problem = problem
+        await self._take_files([], None)
 
     async def _take_files(self, rows: Sequence[FileRow], usage: Usage | None) -> None:
         self.files_problem = None if usage or rows else self.files_problem
         unknown = any(row.model is None for row in rows)
-        self.known = replace(self.known, files=rows, usage=usage, sources=by_source(rows), has_unknown=unknown)
-        await asyncio.to_thread(self._fill, InstalledView.NAME)
-        self._fill(CatalogView.NAME)
+        before, self.known = self.known.files, replace(self.known, files=rows, usage=usage, has_unknown=unknown)
+        if len(before) != len(rows) or not all(map(is_, before, rows)):
+            await asyncio.to_thread(self._fill, InstalledView.NAME)
+        self._fill_catalog()
 
     async def _read_catalog(self) -> None:
         self._catalog_stale = False
         self.known = replace(self.known, catalog=await self.yard.catalog.weights())
-        self._fill(CatalogView.NAME)
+        self._fill_catalog()
         self.say_views()
         if self.view_name == CatalogView.NAME:
             await self.show_rows()
 
+    def _fill_catalog(self) -> None:
+        """Which of its offers are here is looked up by where they come from."""
+        offered = {base(row.source) for row in self.known.catalog}
+        self.known = replace(self.known, sources=by_source(self.known.files, offered))
+        self._fill(CatalogView.NAME)
+
     def _fill(self, name: str) -> None:
+        """Where rows are looked for, their lines are made at once."""
         view = self.views[name]
-        view.table.fill(view.lines(self.known))
+        view.fill(self.known)
+        if view.table.is_narrowed:
+            _ = view.table.lines
 
 
 def _unreadable(files: FilesService, error: OSError) -> FileProblem:

@@ -35,19 +35,35 @@ class Order:
 
 
 class Table:
-    """Rows of one kind; made once when they are read, so that a key press only compares."""
+    """Rows of one kind; their lines are made once, before they are needed or at last then."""
 
     def __init__(self, orders: Sequence[Order]) -> None:
         self.text = ""
-        self.lines: Sequence[Line] = ()
+        self.rows: Sequence[Any] = ()
+        self._lines: Sequence[Line] | None = ()
+        self._describe: Callable[[Any], Line] | None = None
         self._orders = {order.name: order for order in orders}
         self._first = self._order = orders[0]
         self._reversed = False
         self._filters: dict[str, str] = {}
 
-    def fill(self, lines: Iterable[Line]) -> None:
-        """Other rows."""
-        self.lines = sorted(lines, key=lambda line: self._order.key(line.row), reverse=self.descending)
+    def fill(self, rows: Iterable[Any], describe: Callable[[Any], Line]) -> None:
+        """Other rows, and what makes the line of one."""
+        self.rows = sorted(rows, key=self._order.key, reverse=self.descending)
+        self._lines, self._describe = None, describe
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        """Of every row, in their order; made now where they are not yet, which takes a while of thousands."""
+        lines, describe = self._lines, self._describe
+        if lines is None and describe is not None:
+            self._lines = lines = [describe(row) for row in self.rows]
+            self._describe = None
+        return lines or ()
+
+    def _sort(self) -> None:
+        ordered = sorted(self.lines, key=lambda line: self._order.key(line.row), reverse=self.descending)
+        self.rows, self._lines = [line.row for line in ordered], ordered
 
     @property
     def descending(self) -> bool:
@@ -65,6 +81,8 @@ class Table:
 
     def found(self) -> list[Any]:
         """The rows that hold every word and have every facet that was chosen."""
+        if not self.is_narrowed:
+            return list(self.rows)
         found, wanted = self.lines, self.facets
         if wanted:
             found = [line for line in found if wanted <= line.facets]
@@ -89,7 +107,7 @@ class Table:
         kind, _, value = key.partition(":")
         if kind == "sort":
             self._order, self._reversed = self._first, False
-            self.fill(self.lines)
+            self._sort()
         elif self._filters.get(kind) == value:
             del self._filters[kind]
         else:
@@ -132,7 +150,7 @@ class Table:
         chosen = self._orders[name]
         self._reversed = chosen is self._order and not self._reversed
         self._order = chosen
-        self.fill(self.lines)
+        self._sort()
 
 
 def facets(values: Mapping[str, str | Iterable[str]]) -> frozenset[str]:

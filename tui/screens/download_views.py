@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.content import Content
 
 from tui.screens.download_checks import Checks
-from tui.screens.download_table import Line, Order, Table
+from tui.screens.download_table import Order, Table
 from tui.screens.head_views import Snapshot
 from tui.show import size
 
 if TYPE_CHECKING:
     from core.catalog.weights import Weights
     from core.files.service import Usage
-    from core.registry.jobs import Job
+    from core.registry.jobs import ListedJob
     from tui.screens.download_cards import FileRow
 
 NO_ROW = "Nothing is selected."
@@ -26,7 +26,7 @@ NO_ROW = "Nothing is selected."
 class Known:
     """What was read last; `sources` are the installed models by where they came from, without the revision."""
 
-    jobs: Sequence[Job] = ()
+    jobs: Sequence[ListedJob] = ()
     files: Sequence[FileRow] = ()
     catalog: Sequence[Weights] = ()
     usage: Usage | None = None
@@ -89,13 +89,13 @@ class DownloadsView:
         """A list over rows that the screen puts into it."""
         raise NotImplementedError
 
-    def lines(self, known: Known) -> Iterable[Line]:
-        """All rows, with what is searched and filtered by."""
+    def fill(self, known: Known) -> None:
+        """Take over all rows, and how they are searched and filtered."""
         raise NotImplementedError
 
     def tab(self, known: Known) -> str:
         """What stands beside its name."""
-        return f"{len(self.table.lines):,}"
+        return f"{len(self.table.rows):,}"
 
     def summary(self, known: Known, room: int) -> Content:
         """One line on all of it."""

@@ -126,7 +126,7 @@ class DownloadsScreen(DownloadReading):
         return whole.stylize(Style.from_meta({"does": f"screen.show({view.NAME!r})"}))
 
     def _say_counts(self, shown: int) -> None:
-        self.query_one("#count", Plain).show(f"Showing {shown:,} of {len(self.view.table.lines):,}")
+        self.query_one("#count", Plain).show(f"Showing {shown:,} of {len(self.view.table.rows):,}")
         self.query_one(Summary).flow(self._summary)
         self.query_one(Chips).show_chips(self.view.table.chips())
         self.say_views()
