@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from core.errors import CommandFailed
+from core.errors import CommandFailed, HostSilent
 from core.hosts.connection import Connection
 from core.hosts.stream_copy import hash_many, hash_there
 
 _SMALL, _FEW = 16 << 20, 200  # bytes of a file that is read with others, and how many
+_RETRY_S, _PATIENCE_S = 2.0, 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,36 +26,54 @@ class Hashed:
 async def hash_files(connection: Connection, sizes: Mapping[str, int]) -> AsyncGenerator[int | Hashed, None]:
     """Bytes read so far of all of these files, given by absolute path and size, and the hash of each.
 
+    After a broken line it goes on with the files that are left.
+
     Raises:
-        HostUnreachable: the line broke; what was not told has to be read again.
+        HostSilent: the host was silent for minutes.
     """
-    done = 0
-    for paths in _batches(sizes):
-        yield done
-        async with aclosing(_hashed(connection, paths)) as events:
-            async for event in events:
-                if isinstance(event, Hashed):
-                    done += sizes[event.path]
-                    yield event
-                else:
-                    yield done + event
+    clock = asyncio.get_running_loop().time
+    left, done, met = dict(sizes), 0, clock()
+    while left:
+        try:
+            async with aclosing(_each(connection, left.copy())) as events:
+                async for event in events:
+                    met = clock()
+                    if isinstance(event, Hashed):
+                        done += left.pop(event.path)
+                        yield event
+                    else:
+                        yield done + event
+        except HostSilent:
+            if clock() - met > _PATIENCE_S:
+                raise
+            await asyncio.sleep(_RETRY_S)
     yield done
 
 
-async def _hashed(connection: Connection, paths: Sequence[str]) -> AsyncGenerator[int | Hashed, None]:
-    if len(paths) == 1:
-        found = ""
-        try:
-            async with aclosing(hash_there(connection, paths[0])) as reports:
-                async for report in reports:
-                    if isinstance(report, int):
-                        yield report
-                    else:
-                        found = report
-        except CommandFailed:
-            found = ""
-        yield Hashed(path=paths[0], sha256=found)
-        return
+async def _each(connection: Connection, sizes: Mapping[str, int]) -> AsyncGenerator[int | Hashed, None]:
+    """Bytes read of the file that is under way, and the hash of each."""
+    for paths in _batches(sizes):
+        yield 0
+        async with aclosing(_alone(connection, paths[0]) if len(paths) == 1 else _few(connection, paths)) as events:
+            async for event in events:
+                yield event
+
+
+async def _alone(connection: Connection, path: str) -> AsyncGenerator[int | Hashed, None]:
+    sha256 = ""
+    try:
+        async with aclosing(hash_there(connection, path)) as reports:
+            async for report in reports:
+                if isinstance(report, int):
+                    yield report
+                else:
+                    sha256 = report
+    except CommandFailed:
+        sha256 = ""
+    yield Hashed(path=path, sha256=sha256)
+
+
+async def _few(connection: Connection, paths: Sequence[str]) -> AsyncGenerator[int | Hashed, None]:
     left = iter(paths)
     async with aclosing(hash_many(connection, paths)) as hashes:
         async for sha256 in hashes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,14 @@ import pytest
 import yaml
 
 from core.app import Modelyard
-from core.errors import FileProblem, InvalidInput, ModelyardError, NotFound, Refused
+from core.errors import FileProblem, HostSilent, InvalidInput, ModelyardError, NotFound, Refused
 from core.events import Progress
 from core.files import installed
 from core.files.installed import InstalledModel
 from core.files.model_files import FileChecked, ModelFiles
-from core.hosts import installed_there
+from core.hosts import hashes_there, installed_there
+from core.hosts.connection import Connection
+from core.hosts.stream_copy import hash_there
 from core.registry.jobs import Job
 from core.registry.records import Server
 from core.registry.values import ServerStatus
@@ -140,6 +144,28 @@ async def test_what_was_carried_in_is_taken_up(files: ModelFiles, models: Path, 
     for place in ("../../etc", "/etc", f"{host.models_dir}/../x"):
         with pytest.raises(InvalidInput, match="not in the models folder"):
             await taken(files, place)
+
+
+async def test_a_broken_line_is_no_end(files: ModelFiles, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D7: the reading goes on with the files that are left, and none is read twice."""
+    monkeypatch.setattr(hashes_there, "_RETRY_S", 0.01)
+    monkeypatch.setattr(hashes_there, "_SMALL", 0)
+    write(models, "custom/z.gguf", GGUF)
+    asked = []
+
+    async def cut(connection: Connection, path: str) -> AsyncGenerator[int | str, None]:
+        asked.append(path.rpartition("/")[2])
+        if len(asked) == 2:
+            yield 7
+            raise HostSilent("The SSH connection broke.")
+        async with aclosing(hash_there(connection, path)) as reports:
+            async for report in reports:
+                yield report
+
+    monkeypatch.setattr(hashes_there, "hash_there", cut)
+    found = {model.path: model.files[0]["sha256"] for model in await taken(files, "custom")}
+    assert found == dict.fromkeys(("custom/--by hand.gguf", "custom/z.gguf"), hashlib.sha256(GGUF).hexdigest())
+    assert asked == ["--by hand.gguf", "z.gguf", "z.gguf"]
 
 
 async def test_every_kind_of_damage_is_named(files: ModelFiles, models: Path) -> None:
