@@ -60,7 +60,8 @@ exec sh -c "$stores" sh
 _PARENTS = f"""
 export LC_ALL=C
 cd -P -- "$1" 2>/dev/null || exit {remote.MISSING}
-printf 'w\\t%s\\0' "$(pwd -P)"
+if [ -w . ]; then w=w; else w=-; fi
+printf '%s\\t%s\\0' "$w" "$(pwd -P)"
 xargs -0 sh -c 'for p; do (
   case $p in */*) d=./${{p%/*}} ;; *) d=. ;; esac
   if ! cd -P -- "$d" 2>/dev/null; then printf "?\\t\\0"
@@ -152,8 +153,8 @@ class Parent:
     writable: bool
 
 
-def parse_parents(told: str, count: int) -> tuple[PurePosixPath, list[Parent]]:
-    """The answer of `parents_argv`: the folder itself without links, and of each path its parent.
+def parse_parents(told: str, count: int) -> tuple[Parent, list[Parent]]:
+    """The answer of `parents_argv`: the folder itself, and of each path its parent.
 
     Raises:
         CommandFailed: it is none.
@@ -164,7 +165,7 @@ def parse_parents(told: str, count: int) -> tuple[PurePosixPath, list[Parent]]:
     parents = [
         Parent(path=None if mark == "?" else PurePosixPath(path), writable=mark != "-") for mark, _, path in marks
     ]
-    return parents[0].path or PurePosixPath("/"), parents[1:]
+    return parents[0], parents[1:]
 
 
 def real_argv() -> list[str]:

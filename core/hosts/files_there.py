@@ -186,8 +186,9 @@ class FilesThere:
         done = await self._run(argv, files_script.names(paths))
         top, parents = files_script.parse_parents(done.stdout, len(paths))
         lie: dict[str, Parent] = dict(zip(paths, parents, strict=True))
-        deleting.refuse_detours(top, {path: one.path for path, one in lie.items() if one.path})
-        deleting.refuse_unwritable(self.host, (one.path for one in parents if one.path and not one.writable))
+        deleting.refuse_detours(top.path or self.folder, {path: one.path for path, one in lie.items() if one.path})
+        changed = [top, *parents]  # the list of what is installed lies in the first
+        deleting.refuse_unwritable(self.host, (one.path for one in changed if one.path and not one.writable))
 
     async def _refuse_mounted(self, model: InstalledModel) -> None:
         """A container that our records don't know may be another user's server."""

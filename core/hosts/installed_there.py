@@ -98,6 +98,8 @@ async def _change(connection: Connection, folder: str, change: Callable[[dict[st
         sum_before, before = await _read(connection, folder)
         known = {one.path: one for one in before}
         change(known)
+        if list(known.values()) == before:
+            return
         text = installed.text_of(known.values()).encode("utf-8", "replace")
         argv = remote.script(_WRITE, folder, installed.NAME, sum_before)
         done = await connection.run(argv, stdin=text, timeout_s=_WAIT_S, check=False)
