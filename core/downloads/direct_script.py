@@ -35,7 +35,9 @@ trap 'trap "" TERM; kill 0; exit 143' TERM
 T=$(printf '\\t')
 echo "$$ $(cut -d' ' -f22 "/proc/$$/stat" 2>/dev/null || echo -)" >"$S/pid"
 say() { printf '%s\\n' "$*" >>"$S/log"; }
-NAMED='c=$1; echo "$$ $(cut -d" " -f22 "/proc/$$/stat" 2>/dev/null || echo -) $2" >"$c"; shift 2; exec "$@"'
+NAMED='c=$1; l=$2; echo "$$ $(cut -d" " -f22 "/proc/$$/stat" 2>/dev/null || echo -) $3 $4" >"$c"
+read -r now 2>/dev/null <"$l"; [ "${now:-0}" = "$3" ] || exit 143
+shift 4; exec "$@"'
 esc() { printf '%s' "$1" | sed 's/[\\\\"]/\\\\&/g'; }
 origin() { printf '%s' "$1" | sed 's|^\\([a-zA-Z]*://[^/?#]*\\).*|\\1|'; }
 length() { if [ -f "$1" ]; then echo $(($(wc -c <"$1"))); else echo 0; fi; }
@@ -108,9 +110,9 @@ fetch() {
       printf 'continue-at = %s\\n' "$at"
       [ -z "$tag" ] || printf 'header = "If-Range: %s"\\n' "$(esc "$tag")"
     fi
-  } | sh -c "$NAMED" modelyard-curl "$S/curl.$lane" "${given:-0} $head" curl -q --config - --silent \\
-    --show-error --fail --globoff --proto '=http,https' --connect-timeout 10 --speed-limit 1 \\
-    --speed-time "$silence_s" --dump-header "$head" --output "$part" \\
+  } | sh -c "$NAMED" modelyard-curl "$S/curl.$lane" "$S/limit" "${given:-0}" "$head" \\
+    curl -q --config - --silent --show-error --fail --globoff --proto '=http,https' --connect-timeout 10 \\
+    --speed-limit 1 --speed-time "$silence_s" --dump-header "$head" --output "$part" \\
     --write-out '%{http_code} %{redirect_url}' 2>"$S/$i.err")
   rc=$? code=${told%% *} next=${told#* }
   rm -f -- "$S/curl.$lane"

@@ -31,7 +31,7 @@ _LOOK_AT = 500  # paths in one question
 _RETRY_S, _LONGEST_RETRY_S, _PATIENCE_S = 2.0, 30.0, 6 * 3600.0  # nothing is lost meanwhile: the host goes on
 _LATER = ", the new limit holds from the next file on: its server may not go on in the middle of this one"
 _STOP_S = 60.0  # for a host that is to stop and can't be reached
-_LOOK_S, _TRY_S = 1.0, 5.0  # for another share of the line; again where something does not keep to it yet
+_LOOK_S, _SOON, _TRY_S = 1.0, 2, 5.0  # for another share of the line; so often at first where it is not kept to yet
 _NO_ROOM = 1 << 20  # bytes: with less free, an end without a word is a full disk's
 
 
@@ -124,7 +124,7 @@ class DirectWork(AsyncWork):
             if begun.code != 0:
                 raise launch_problem(connection.name, begun, task.state)
             self._seen = Seen()
-            async with self._limited(connection, share):
+            async with self._limited(connection, share, is_late="later" in begun.stdout):
                 async for line in _heard(connection, task):
                     heard = True
                     self._seen.take(line)
@@ -138,9 +138,9 @@ class DirectWork(AsyncWork):
             raise failure(connection.name, self._job.id, task, self._seen)
 
     @asynccontextmanager
-    async def _limited(self, connection: Connection, share: int) -> AsyncIterator[None]:
+    async def _limited(self, connection: Connection, share: int, *, is_late: bool) -> AsyncIterator[None]:
         """Meanwhile the host is told of another share of its line."""
-        keeping = asyncio.create_task(self._keep_share(connection, share))
+        keeping = asyncio.create_task(self._keep_share(connection, share, is_late=is_late))
         try:
             yield
         finally:
@@ -148,22 +148,21 @@ class DirectWork(AsyncWork):
             with contextlib.suppress(asyncio.CancelledError):
                 await keeping
 
-    async def _keep_share(self, connection: Connection, told: int) -> None:
-        self._limit, tried_at = "", 0.0
-        clock = asyncio.get_running_loop().time
+    async def _keep_share(self, connection: Connection, told: int, *, is_late: bool) -> None:
+        """What has just begun there takes it a moment later, what its server can't continue with its next file."""
+        self._limit, tries = "", 0
         while True:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_LOOK_S if tries < _SOON else _TRY_S)
             share = self._lines.share(self._job.host)
-            if share == told and (not self._limit or clock() - tried_at < _TRY_S):
+            if share == told and not is_late:
                 continue
             try:
                 argv = remote.script(LIMIT, self._task_there.state, str(share))
-                done = await connection.run(argv, timeout_s=_STOP_S)
+                is_late, why = "later" in (await connection.run(argv, timeout_s=_STOP_S)).stdout, _LATER
             except ModelyardError as error:  # a line that broke is met by who watches, too
-                self._limit = f", keeps its limit: {error.message}"
-            else:
-                self._limit = _LATER if "later" in done.stdout else ""
-            told, tried_at = share, clock()
+                is_late, why = True, f", keeps its limit: {error.message}"
+            told, tries = share, tries + 1 if is_late else 0
+            self._limit = why if tries >= _SOON else ""
 
     def _look_at(self, line: str) -> None:
         if not line.startswith("b "):
