@@ -135,6 +135,7 @@ def _progress(job: Job) -> str:
     left = f", {duration(job.eta_s)} left" if job.eta_s is not None else ""
     speed = f", {size(round(job.rate))}/s{left}" if job.rate else ""
     trouble = f", waits: {job.cause or job.error}" if job.state == "queued" and job.error else ""
+    trouble = trouble or (f", {job.doing}" if "waiting" in job.doing else "")
     return f"{job.title}: {job.state}, {size(job.bytes_done)}{total}{speed}{trouble}"
 
 

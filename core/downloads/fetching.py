@@ -55,7 +55,8 @@ class FetchWork:
 
     def told(self, *, files: bool) -> dict[str, Any]:
         """See `Work.told`."""
-        told: dict[str, Any] = {"bytes_done": self._fetch.bytes_done}
+        doing = f"waiting for the line: {self._fetch.trouble}" if self._fetch.trouble else ""
+        told: dict[str, Any] = {"bytes_done": self._fetch.bytes_done, "doing": doing}
         return {**told, "files": [file.as_dict() for file in self._fetch.finished]} if files else told
 
     def cancel(self) -> None:

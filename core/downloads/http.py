@@ -124,6 +124,7 @@ class Http:
         self._pools: dict[tuple[str, bool], PoolManager | ProxyManager] = {}
         self._chosen: dict[tuple[str, str], PoolManager | ProxyManager] = {}
         self._choosing = threading.Lock()
+        self.trouble = ""  # why nothing comes now, as far as that may mend itself
 
     def open(self, address: Address, start: int, end: int | None, *, known: Version | None) -> Reply:
         """Ask for [start, end); with `known`, a file that is another one by now is answered from its beginning.
@@ -131,6 +132,15 @@ class Http:
         Raises:
             TryAgain: later. Expired: with a new address. DownloadFailed: not like this.
         """
+        try:
+            reply = self._open(address, start, end, known)
+        except TryAgain as error:
+            self.trouble = str(error)
+            raise
+        self.trouble = ""
+        return reply
+
+    def _open(self, address: Address, start: int, end: int | None, known: Version | None) -> Reply:
         wanted = {"Range": f"bytes={start}-{'' if end is None else end - 1}", "Accept-Encoding": "identity"}
         if known and known.tag:
             wanted["If-Range"] = known.tag

@@ -102,6 +102,11 @@ class DownloadRun:
             return self._received + sum(work.received for work in self._works.values())
 
     @property
+    def trouble(self) -> str:
+        """Why nothing comes now, while that is tried again; "" when all is well."""
+        return self._http.trouble
+
+    @property
     def finished(self) -> list[FileDone]:
         """The files in their places, by path."""
         with self._lock:

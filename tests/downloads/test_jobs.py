@@ -375,3 +375,20 @@ def test_a_relative_models_folder_is_the_same_one_for_the_worker(
     ended = modelyard("download", "start", server.url("model.gguf"), env={"MODELS_DIR": "here"})
     assert ended.code == 0, ended.err
     assert (tmp_path / "here" / "custom" / "model.gguf").read_bytes() == CONTENT
+
+
+async def test_a_line_that_is_gone_is_told_while_it_is_waited_for(
+    server: FileServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D6: a job at which nothing comes says why, and what it says is over once it goes on."""
+    busy = [True]
+    server.files["model.gguf"].slow_s = 0.02
+    server.files["model.gguf"].fault = lambda number, start: Fault(status=503) if busy[0] and number > 1 else None
+    async with Modelyard.open(settings) as yard, working(yard, monkeypatch):
+        begun = await yard.downloads.start(await yard.downloads.look(server.url("model.gguf")))
+        told = set()
+        async for seen in yard.downloads.follow(begun.id):
+            told.add(seen.doing)
+            busy[0] = busy[0] and not seen.doing
+        assert seen.state == "done"
+    assert told == {"", "waiting for the line: the server answered 503"}

@@ -25,6 +25,7 @@ from tui.widgets.paged_list import PagedList
 from tui.widgets.plain import Flow, Plain, TextField
 
 _LOOK_S = 0.5
+_MOST_COUNTED = 14  # cells that the counts have beside "Showing" on a narrow screen
 _LABELS: Mapping[tuple[str, str], str] = {
     ("downloads.use", "catalog"): "Download",
     ("downloads.use", "installed"): "Deploy",
@@ -126,7 +127,9 @@ class DownloadsScreen(DownloadReading):
         return whole.stylize(Style.from_meta({"does": f"screen.show({view.NAME!r})"}))
 
     def _say_counts(self, shown: int) -> None:
-        self.query_one("#count", Plain).show(f"Showing {shown:,} of {len(self.view.table.rows):,}")
+        counts = f"{shown:,} of {len(self.view.table.rows):,}"
+        showing = "" if self.has_class("-narrow") and len(counts) > _MOST_COUNTED else "Showing "
+        self.query_one("#count", Plain).show(f"{showing}{counts}")
         self.query_one(Summary).flow(self._summary)
         self.query_one(Chips).show_chips(self.view.table.chips())
         self.say_views()
