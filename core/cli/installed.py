@@ -74,6 +74,10 @@ def _show_models(out: Output, models: list[InstalledModel]) -> None:
             out.line(f"{one.title if one.store else one.path}: {sentence}")
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def _holds(model: InstalledModel, words: list[str]) -> bool:
     text = f"{model.path} {model.title} {model.source}".casefold()
     return all(word in text for word in words)
@@ -105,8 +109,8 @@ async def adopt(yard: Modelyard, *, out: Output, folder: str, host_name: str) ->
         out.document({"adopted": [installed_fields(one) for one in taken]})
         return
     for one in taken:
-        out.line(f"Took up {one.path} ({len(one.files)} files, {size(one.size)}). {one.warning}".rstrip())
-    out.line(f"{len(taken)} models taken up.")
+        out.line(f"Took up {one.path} ({_count(len(one.files), 'file')}, {size(one.size)}). {one.warning}".rstrip())
+    out.line(f"{_count(len(taken), 'model')} taken up.")
 
 
 @command("delete")
@@ -132,7 +136,7 @@ async def delete(yard: Modelyard, *, out: Output, model: str, host_name: str, ye
             out.line(found.problem)
     disk = "the disk" if host_name == LOCAL_HOST else f"the disk of {host_name}"
     path = clean_line(found.path)
-    question = f"Delete {len(found.files)} files ({size(found.size)}) of {path} from {disk}, for good?"
+    question = f"Delete {_count(len(found.files), 'file')} ({size(found.size)}) of {path} from {disk}, for good?"
     await ask.must_confirm(question, yes=yes, json=out.json)
     await files.delete(found.path)
     if out.json:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from core.registry.store import Registry
 
 _WAIT_S = 180.0  # for a folder of many files on a slow disk
+_DELETE_S = 1800.0  # some file systems take seconds for a large file
 _LOOK_AT = 500  # paths in one question
 
 
@@ -168,7 +169,7 @@ class FilesThere:
         model = await self.to_delete(ref)
         paths = [str(file["path"]) for file in model.files]
         argv = files_script.delete_argv(str(self.folder))
-        done = await self._run(argv, files_script.deletions(paths))
+        done = await self._run(argv, files_script.deletions(paths), timeout_s=_DELETE_S)
         told = done.stdout.split()
         bad = next((number for number, one in enumerate(told) if one != "1"), None)
         if bad is not None and told[bad] == "2":
@@ -211,8 +212,8 @@ class FilesThere:
         done = await self._run(files_script.tree_argv(str(self.folder), every=every))
         return files_script.parse_tree(str(self.folder), done.stdout)
 
-    async def _run(self, argv: Sequence[str], stdin: bytes | None = None) -> Completed:
-        done = await self._connection.run(argv, stdin=stdin, timeout_s=_WAIT_S, check=False)
+    async def _run(self, argv: Sequence[str], stdin: bytes | None = None, *, timeout_s: float = _WAIT_S) -> Completed:
+        done = await self._connection.run(argv, stdin=stdin, timeout_s=timeout_s, check=False)
         if done.code == remote.DENIED:
             raise remote.denied(self.host, str(self.folder), "read")
         if done.code == remote.MISSING:

@@ -122,7 +122,7 @@ def _gone(model: InstalledModel, gone: Sequence[str], host: str) -> FileProblem:
     return FileProblem(
         f"{len(gone)} of {len(model.files)} files of {clean_line(model.path)} are missing or not whole: {listed}.",
         cause="They were moved, deleted or changed after they were installed.",
-        remedy=f"modelyard files verify --repair{option(host)} fetches them again; then export it.",
+        remedy=f"modelyard files verify --repair {clean_line(model.path)}{option(host)} fetches them again.",
     )
 
 

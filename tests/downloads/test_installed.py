@@ -167,6 +167,7 @@ async def test_a_carried_folder_is_recognised_by_its_own_word(models: Path, file
     assert [(found.path, found.size) for found in seen.unknown] == [("carried.gguf", 4 + len(CONTENT))]
     [bad] = [event async for event in service.verify([taken]) if isinstance(event, FileChecked)]
     assert bad.condition == "changed"
+    assert [event async for event in service.adopt("usb")] == []
 
 
 async def test_a_carried_folder_without_a_word_is_inspected(models: Path, files: Files) -> None:
