@@ -44,6 +44,11 @@ from core.downloads.sources import source_for
 listing = asyncio.run(source_for(sys.argv[1]).listing(sys.argv[1]))
 DownloadRun(listing, Path(sys.argv[2]), known={}).run()
 """
+_XET = """
+import sys, hf_xet
+wanted = hf_xet.PyXetDownloadInfo(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+hf_xet.download_files([wanted], sys.argv[1], None, None, None)
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +95,10 @@ def _measured(folder: Path, base: str, files: Mapping[str, int], rounds: int, on
         return _Work(base=address, files=hashed, size=size, out=folder / "out", lists=folder / "lists")
 
     one, all_of_them = work(["model.gguf"]), work([name for name in files if name != "model.gguf"])
+    xet = _xet(folder / "xet", folder / "root" / _REPO / "resolve" / COMMIT / "model.gguf", one)
     environment = {**os.environ, "HF_ENDPOINT": base, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_XET": "1"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    meant = {"one file": (one, _for_one(one)), "repository": (all_of_them, _for_repository(all_of_them))}
+    meant = {"one file": (one, {**_for_one(one), **xet}), "repository": (all_of_them, _for_repository(all_of_them))}
     return {
         name: _compared(work_of_it, commands, environment, rounds)
         for name, (work_of_it, commands) in meant.items()
@@ -110,6 +116,17 @@ def _for_one(work: _Work) -> dict[str, list[str]]:
         "aria2c and checksum": [*_ARIA, f"--dir={work.out}", checksum, url],
         "hf download": [_hf(), "download", _REPO, name, "--local-dir", str(work.out), "--quiet"],
         "ours": [sys.executable, "-c", _OURS_FILE, url, sha256, str(work.out)],
+    }
+
+
+def _xet(store: Path, file: Path, work: _Work) -> dict[str, list[str]]:
+    """hf_xet out of a store on this disk: without the line, the Hub and the SHA-256 that it would come with."""
+    import hf_xet  # type: ignore[import-untyped]
+
+    place = f"local://{store}"
+    [kept] = hf_xet.upload_files([str(file)], place, None, None, None, None)
+    return {
+        "hf_xet, no line": [sys.executable, "-c", _XET, place, str(work.out / file.name), kept.hash, str(work.size)]
     }
 
 
