@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from core.cli.diagnostics import Reporter
     from core.cli.output import Output
     from core.downloads.copies import CopyEvent
-    from core.downloads.copying import CopyDone, CopyFailed, CopyProgress
+    from core.downloads.copy_events import CopyDone, CopyFailed, CopyProgress
     from core.registry.jobs import Job
 
 
@@ -68,7 +68,7 @@ async def copy(
 def _detached(out: Output, started: Sequence[Job | CopyFailed], shown: _Shown) -> int:
     """The jobs as they are queued, and what could not be."""
     from core.cli.downloads import job_fields
-    from core.downloads.copying import CopyFailed
+    from core.downloads.copy_events import CopyFailed
 
     failed = [one for one in started if isinstance(one, CopyFailed)]
     jobs = [one for one in started if not isinstance(one, CopyFailed)]
@@ -85,7 +85,7 @@ def _detached(out: Output, started: Sequence[Job | CopyFailed], shown: _Shown) -
 
 def _goes_on(out: Output, started: Sequence[Job | CopyFailed]) -> None:
     from core.cli.diagnostics import notice
-    from core.downloads.copying import CopyFailed
+    from core.downloads.copy_events import CopyFailed
 
     jobs = [one for one in started if not isinstance(one, CopyFailed)]
     if jobs and not out.json:
@@ -106,7 +106,7 @@ class _Shown:
 
     def take(self, event: CopyEvent) -> None:
         """Show one event."""
-        from core.downloads.copying import CopyDone, CopyProgress
+        from core.downloads.copy_events import CopyDone, CopyProgress
 
         if self._out.json:
             self._out.event(event.as_dict())

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from core.downloads.copy_events import CopyDone, CopyFailed, CopyProgress
 from core.downloads.copy_work import is_found
-from core.downloads.copying import CopyDone, CopyFailed, CopyProgress
 from core.downloads.entries import entries
 from core.downloads.outgoing import Outgoing, find
 from core.errors import InvalidInput, ModelyardError, NotAllowed, Refused

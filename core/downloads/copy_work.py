@@ -6,7 +6,8 @@ import posixpath
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from core.downloads.copying import CopyProgress, HostCopy
+from core.downloads.copy_events import CopyProgress
+from core.downloads.copying import HostCopy
 from core.downloads.entries import told_by
 from core.downloads.outgoing import OutgoingFile
 from core.downloads.work import AsyncWork

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from core.downloads import copying_few as few
+from core.downloads.copy_events import CopyProgress
 from core.downloads.hashes import Hashes, noticed
 from core.downloads.outgoing import OutgoingFile
 from core.errors import CommandFailed, DiskFull, FileProblem, HostSilent, ModelyardError, NotAllowed, WrongBytes
-from core.events import Event, Progress
 from core.hosts.sending import Part
 from core.hosts.ssh import SshConnection
 from core.hosts.stream_copy import BLOCK, Place, Seen, hash_there, look, seal, write_argv
@@ -28,63 +28,6 @@ _RETRY_S = 2.0
 _SPEED_OVER = 25  # reports
 _KINDS = {"f": "file", "d": "folder", "l": "link to nowhere", "o": "device or socket"}
 _FULL = ("No space left on device", "Disk quota exceeded")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CopyProgress(Progress):
-    """How far the copy to a host is: bytes of all files in place or under way, bytes per second, seconds left.
-
-    `state` is "queued", "checking", "sending", "verifying", "waiting" (for the line) or "paused"; `sent` counts bytes
-    over the line.
-    """
-
-    host: str
-    state: str
-    sent: int = 0
-    rate: float = 0.0
-    eta_s: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class CopyDone(Event):
-    """All files are on the host, each with the hash it has here; `path` is the model's place there.
-
-    `note` tells what could not be done besides.
-    """
-
-    host: str
-    path: str
-    files: int
-    size: int
-    sent: int
-    registered: bool = False
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CopyFailed(Event):
-    """The copy to a host ended with an error; files that arrived before it are whole."""
-
-    host: str
-    path: str
-    error: str
-    message: str
-    cause: str
-    remedy: str
-    exit_code: int = 1
-
-    @classmethod
-    def of(cls, host: str, path: str, error: ModelyardError) -> CopyFailed:
-        """The event for an error."""
-        return cls(
-            host=host,
-            path=path,
-            error=error.code,
-            message=error.message,
-            cause=error.cause,
-            remedy=error.remedy,
-            exit_code=error.exit_code,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

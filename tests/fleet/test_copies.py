@@ -16,7 +16,7 @@ import pytest
 
 from core.app import Modelyard
 from core.downloads.copies import CopyEvent
-from core.downloads.copying import CopyDone, CopyFailed, CopyProgress
+from core.downloads.copy_events import CopyDone, CopyFailed, CopyProgress
 from core.errors import FileProblem, InvalidInput, LoginRefused, NotAllowed, NotFound
 from core.files import installed
 from core.files.installed import InstalledModel

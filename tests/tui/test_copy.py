@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.downloads.copies import CopyEvent
-from core.downloads.copying import CopyDone, CopyFailed, CopyProgress
+from core.downloads.copy_events import CopyDone, CopyFailed, CopyProgress
 from core.downloads.outgoing import Outgoing, OutgoingFile
 from core.errors import NotAllowed
 from core.registry.records import Host

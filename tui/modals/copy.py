@@ -145,7 +145,7 @@ class CopyDialog(Dialog[None]):
         return hanging(head.stylize(style) if style else head, self._state(host, room - head.cell_length), room)
 
     def _state(self, host: Host, room: int) -> Content:
-        from core.downloads.copying import CopyDone, CopyFailed, CopyProgress
+        from core.downloads.copy_events import CopyDone, CopyFailed, CopyProgress
 
         match self._seen.get(host.name):
             case CopyProgress() as event:
@@ -163,6 +163,6 @@ class CopyDialog(Dialog[None]):
 
 
 def _is_done(event: CopyEvent) -> bool:
-    from core.downloads.copying import CopyDone
+    from core.downloads.copy_events import CopyDone
 
     return isinstance(event, CopyDone)

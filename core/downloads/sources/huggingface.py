@@ -1,8 +1,8 @@
 """Repositories of the Hugging Face Hub (D2): huggingface_hub tells what is there, the files come as plain HTTP.
 
 That holds for Xet repositories, too: hf_xet is slower here even without a line (tests/bench/downloads.py), and begins
-large files anew. The revision is pinned to its commit, so that a download that goes on tomorrow gets the same files. Git's own files
-are small and have no SHA-256; their git hash is checked instead.
+large files anew. The revision is pinned to its commit, so that a download that goes on tomorrow gets the same files.
+Git's own files are small and have no SHA-256; their git hash is checked instead.
 """
 
 from __future__ import annotations
