@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.events import Event
 from core.text import clean_line
 
 if TYPE_CHECKING:
+    from textual.app import App
+
     from core.registry.records import Model, Server
     from tui.app import ModelyardApp
 
 
 T = TypeVar("T")
+_MOMENT_S = 0.4  # an answer within it needs no dialog
 
 
 @asynccontextmanager
@@ -33,6 +37,21 @@ async def confirm(app: ModelyardApp, question: str, *, details: list[str], yes: 
     from tui.modals.confirm import ConfirmDialog
 
     return await app.push_screen_wait(ConfirmDialog(question, details=details, yes=yes))
+
+
+async def asked(app: App[Any], work: Coroutine[Any, Any, T], what: str) -> T | None:
+    """What a host answers; where it takes a moment `what` is said, and Escape gives up: None, the work is cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([task], timeout=_MOMENT_S)
+        if not task.done():
+            from tui.modals.asking import AskingDialog
+
+            if not await app.push_screen_wait(AskingDialog(task, what)):
+                return None
+        return task.result()
+    finally:
+        task.cancel()
 
 
 async def finish(events: AsyncIterator[Event]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from textual.content import Content
 
 from core.findings import Finding, Severity
-from core.registry.values import ServerStatus
+from core.registry.values import LOCAL_HOST, ServerStatus
 from core.text import clean_block, clean_line
 
 if TYPE_CHECKING:
@@ -176,6 +176,11 @@ def bar(used: int | None, total: int | None, *, width: int = 10) -> str:
         return ""
     filled = min(width, max(0, round(width * used / total)))
     return "█" * filled + "░" * (width - filled)
+
+
+def named(host: str) -> str:
+    """A host in a sentence."""
+    return "this machine" if host == LOCAL_HOST else clean_line(host)
 
 
 def plural(count: int, word: str) -> str:

@@ -223,7 +223,7 @@ def _listed() -> Select[Any]:
         "licence": func.json_extract(spec, "$.listing.licence"),
         "is_gated": func.json_extract(spec, "$.listing.gated"),
         "took_token": func.json_extract(spec, "$.token"),
-        "is_repair": func.json_extract(spec, "$.repair"),
+        "is_repair": func.coalesce(func.json_extract(spec, "$.repair"), func.json_extract(spec, "$.replace")),
         "count": func.coalesce(func.nullif(listing, 0), func.json_array_length(spec, "$.files"), 0),
         "done": func.coalesce(func.json_array_length(col(Job.files)), 0),
         "bad": func.coalesce(func.json_extract(col(Job.result), "$.bad"), 0),

@@ -14,7 +14,7 @@ from tests.tui.calm import calm, quick
 from tests.tui.fake import Yard
 from tui.app import ModelyardApp
 
-_LONG = {"core", "logs", "deploy", "answer", "copy"}  # workers that end when the test lets them
+_LONG = {"core", "logs", "deploy", "answer", "copy", "there"}  # workers that end when the test lets them
 _DEADLINE_S = 30.0
 _MOMENT_S = 0.5
 _TURN_S = 0.005

@@ -85,6 +85,15 @@ GROUPS: Mapping[str, Group] = {
                 priority=True,
             ),
             Key(
+                id="model_picker.host",
+                keys="ctrl+g",
+                action="host",
+                label="Host",
+                help="The models of another host, or of this machine",
+                weight=7,
+                priority=True,
+            ),
+            Key(
                 id="model_picker.clear",
                 keys="ctrl+n",
                 action="clear",

@@ -59,6 +59,14 @@ GROUPS: Mapping[str, Group] = {
                 weight=2,
             ),
             Key(
+                id="downloads.host",
+                keys="h",
+                action="do('host')",
+                label="Host",
+                help="Show the installed models of another host, or of this machine",
+                weight=7,
+            ),
+            Key(
                 id="downloads.mark",
                 keys="space",
                 action="mark",

@@ -42,7 +42,7 @@ class ChooseDialog(Dialog[str | None]):
     ) -> None:
         super().__init__()
         self._heading = heading
-        self._options = [(option, _folded(f"{option.key} {option.label} {option.detail}")) for option in options]
+        self._options = [folded(option) for option in options]
         self._current = current
         self._typed = typed
         self._free = free
@@ -127,6 +127,11 @@ class ChooseDialog(Dialog[str | None]):
     def action_submit(self) -> None:
         """This one."""
         self.action_take()
+
+
+def folded(option: Option) -> tuple[Option, str]:
+    """An option with what is searched for what is typed."""
+    return option, _folded(f"{option.key} {option.label} {option.detail}")
 
 
 def _folded(text: str) -> str:

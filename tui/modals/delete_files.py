@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Button, Input
 
+from core.registry.values import LOCAL_HOST
 from tui.keys import bindings
 from tui.modals.confirm import ConfirmDialog
 from tui.modals.dialog import Dialog, button
@@ -23,21 +24,23 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from core.files.installed import InstalledModel
+    from core.files.model_files import ModelFiles
 
 _MOST_NAMED = 5
 _KEPT = "Kept: other files there, and records of models; those that point here find nothing then."
 
 
-async def may_delete(app: App[Any], models: Sequence[InstalledModel], folder: str) -> bool:
+async def may_delete(app: App[Any], models: Sequence[InstalledModel], files: ModelFiles) -> bool:
     """Ask; True when the user said yes. What one put there by hand has to be called by its path."""
     by_hand = next((model for model in models if model.by_hand), None)
-    details = _details(models, folder)
+    where = "" if files.host == LOCAL_HOST else f" of {files.host}"
+    details = _details(models, f"{files.folder}{where and f' on {files.host}'}")
     if by_hand is not None:
-        said = await app.push_screen_wait(ByHandDialog(by_hand.path, details))
+        said = await app.push_screen_wait(ByHandDialog(by_hand.path, details, disk=f"the disk{where}"))
         return said is True
     what = models[0].path if len(models) == 1 else plural(len(models), "model")
     return await app.push_screen_wait(
-        ConfirmDialog(f"Delete the files of {what} from the disk?", details=details, yes="Delete")
+        ConfirmDialog(f"Delete the files of {what} from the disk{where}?", details=details, yes="Delete")
     )
 
 
@@ -63,13 +66,14 @@ class ByHandDialog(Dialog[bool | None]):
     CSS_PATH: ClassVar = ["dialog.tcss", "download.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
-    def __init__(self, path: str, details: Sequence[str]) -> None:
+    def __init__(self, path: str, details: Sequence[str], *, disk: str) -> None:
         super().__init__()
         self._path = path
+        self._disk = disk
         self._details = details
 
     def body(self) -> Iterable[Widget]:
-        yield Plain(line(f"Delete {self._path} from the disk?"), classes="lead")
+        yield Plain(line(f"Delete {self._path} from {self._disk}?"), classes="lead")
         yield Plain(toned("Somebody put it there by hand: nothing can fetch it again.", "warn"))
         yield Plain(Content("\n").join(line(detail) for detail in self._details))
         with Vertical(classes="fields"):

@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from core.errors import ModelyardError
 from core.events import Progress
+from core.registry.values import LOCAL_HOST
 from core.text import clean_line
 from tui.keys import bindings
 from tui.modals.dialog import Dialog
@@ -23,7 +24,7 @@ from tui.widgets.spinner import Spinner
 if TYPE_CHECKING:
     from textual.binding import BindingType
 
-    from core.app import Modelyard
+    from core.files.model_files import ModelFiles
 
 ResultT = TypeVar("ResultT")
 
@@ -37,9 +38,8 @@ class FilesDialog(Dialog[ResultT | None], Generic[ResultT]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("read")]
     LEAD: ClassVar[str] = ""
 
-    def __init__(self, yard: Modelyard, lead: str) -> None:
+    def __init__(self, lead: str) -> None:
         super().__init__()
-        self._yard = yard
         self._lead = lead
         self._result: ResultT | None = None
 
@@ -84,12 +84,14 @@ class AdoptDialog(FilesDialog[int]):
 
     HEADING = "Take up"
 
-    def __init__(self, yard: Modelyard, files: int, amount: int) -> None:
-        super().__init__(yard, f"{plural(files, 'file')} not known yet, {size(amount)}")
+    def __init__(self, files: ModelFiles, count: int, amount: int) -> None:
+        where = "" if files.host == LOCAL_HOST else f", on {files.host}, which reads by itself"
+        super().__init__(f"{plural(count, 'file')} not known yet, {size(amount)}{where}")
+        self._files = files
 
     async def work(self) -> None:
         lines: list[Content] = []
-        async with closing(self._yard.files.adopt()) as events:
+        async with closing(self._files.adopt()) as events:
             async for event in events:
                 if isinstance(event, Progress):
                     self.say(f"{share(event.done or 0, event.total)}  {event.text}")

@@ -15,29 +15,41 @@ from tui.widgets.plain import Plain
 if TYPE_CHECKING:
     from core.app import Modelyard
     from core.files.installed import InstalledModel
+    from core.files.values import ByteSource
 
 _HUGGING_FACE = "hf:"
 
 
-async def form_values(yard: Modelyard, model: InstalledModel) -> dict[str, Any]:
+async def form_values(yard: Modelyard, model: InstalledModel, *, host: str = LOCAL_HOST) -> dict[str, Any]:
     """What its headers and its source tell; of files that can't be read, what their names do.
 
     Raises:
-        NotAllowed: no engine serves it: a pickle, an adapter alone.
+        NotAllowed: no engine serves it: a pickle, an adapter alone. HostUnreachable: its host can't be asked.
     """
-    from core.files.here import HereSource
     from core.files.inspect import inspect_model
     from core.files.registering import record_values
 
-    path = str(yard.files.folder / engine_path(model))
+    path = await path_of(yard, model, host=host)
     try:
-        info = await inspect_model(HereSource(), path)
+        info = await inspect_model(await _source(yard, host), path)
     except FileProblem:  # the dry run of the deploy says it in full
-        return _by_name(model, path)
-    return record_values(info, host=LOCAL_HOST, model=model) if info.format != "unknown" else _by_name(model, path)
+        return _by_name(model, path, host)
+    return record_values(info, host=host, model=model) if info.format != "unknown" else _by_name(model, path, host)
 
 
-def _by_name(model: InstalledModel, path: str) -> dict[str, Any]:
+async def path_of(yard: Modelyard, model: InstalledModel, *, host: str = LOCAL_HOST) -> str:
+    """What an engine on its host loads."""
+    return str((await yard.files_of(host)).folder / engine_path(model))
+
+
+async def _source(yard: Modelyard, host: str) -> ByteSource:
+    from core.files.here import HereSource
+
+    record = await yard.registry.get_host(host)
+    return HereSource() if record.kind == LOCAL_HOST else yard.hosts.connection(record)
+
+
+def _by_name(model: InstalledModel, path: str, host: str) -> dict[str, Any]:
     gguf = path.lower().endswith(".gguf")
     repository = model.source.removeprefix(_HUGGING_FACE).partition("@")[0]
     is_on_hub = model.source.startswith(_HUGGING_FACE)
@@ -46,7 +58,7 @@ def _by_name(model: InstalledModel, path: str) -> dict[str, Any]:
         "provider": Provider.LLAMACPP.value if gguf else Provider.VLLM.value,
         "model_id": readable_id(hugging_face_id=repository if is_on_hub else "", path=path),
         "path": path,
-        "host": LOCAL_HOST,
+        "host": host,
     }
 
 

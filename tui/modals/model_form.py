@@ -9,14 +9,17 @@ from textual import on
 
 from core.registry.forms import MODEL_FIELDS, FieldSpec, check_together
 from core.registry.naming import readable_id, served_name
+from core.registry.values import LOCAL_HOST
+from tui import operations
 from tui.modals.model_picker import PicksInstalled
 from tui.modals.record_form import RecordForm
+from tui.show import named
 from tui.widgets.fields import Field
 from tui.widgets.plain import TextField
 
 if TYPE_CHECKING:
     from core.app import Modelyard
-    from core.files.installed import InstalledModel
+    from tui.modals.model_picker import Picked
 
 _TOGETHER = ("endpoint", "local_inference")
 _PATH = "model_path"  # has a field of its own
@@ -59,10 +62,16 @@ class ModelForm(RecordForm, PicksInstalled[str | None]):
         if isinstance(control, TextField):
             control.placeholder = served_name(name) if name else ""
 
-    async def take_installed(self, model: InstalledModel) -> None:
+    def host_of_files(self) -> str:
+        return str(self._of("host").value or LOCAL_HOST)
+
+    async def take_installed(self, picked: Picked) -> None:
         from tui.modals.installed_form import form_values
 
-        self._take_over(await form_values(self.yard, model))
+        reading = form_values(self.yard, picked.model, host=picked.host)
+        values = await operations.asked(self.app, reading, f"Reading headers on {named(picked.host)}…")
+        if values is not None:
+            self._take_over(values)
 
     def _take_over(self, values: Mapping[str, Any]) -> None:
         """The place always; the rest of a new model where nothing was said yet but by a pick before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
 from textual.containers import Horizontal
@@ -14,30 +15,31 @@ from textual.widget import Widget
 from core.catalog.recognised import Kind, Recogniser
 from core.errors import ModelyardError
 from core.files.stores import LABELS
+from core.registry.values import LOCAL_HOST
 from core.text import clean_line
 from core.training.here import missing
 from tui.keys import bindings
-from tui.modals.choose import ChooseDialog
+from tui.modals.choose import ChooseDialog, folded
 from tui.modals.dialog import Dialog
 from tui.modals.pick import PickDialog
-from tui.show import line, plural, size
+from tui.show import line, named, plural, problem, size, toned
 from tui.widgets.picker import Option
 from tui.widgets.plain import Plain, TextField
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from textual.app import App
     from textual.binding import BindingType
 
     from core.app import Modelyard
     from core.files.installed import InstalledModel
+    from core.files.model_files import ModelFiles
     from tui.app import ModelyardApp
 
 ResultT = TypeVar("ResultT")
 _EVERY = ""
 _PATH, _KIND = 36, 20  # cells
 _HUB = "hf:"
+_ROOM = 68  # cells
 
 
 @dataclass(frozen=True)
@@ -54,26 +56,44 @@ class Row:
         return Option(self.model.path, self.model.title if self.model.store else self.model.path, detail)
 
 
+@dataclass(frozen=True)
+class Picked:
+    """An installed model, and the host whose files it is made of."""
+
+    model: InstalledModel
+    files: ModelFiles
+
+    @property
+    def host(self) -> str:
+        """The host's name."""
+        return self.files.host
+
+
 async def pick_model(
-    app: App[object], yard: Modelyard, *, heading: str = "Installed models", kind: str = _EVERY, current: str = ""
-) -> InstalledModel | None:
+    app: App[object],
+    yard: Modelyard,
+    *,
+    heading: str = "Installed models",
+    host: str = LOCAL_HOST,
+    kind: str = _EVERY,
+) -> Picked | None:
     """The installed model that is picked, None for none; `kind` is the type that is filtered by at first.
 
     Raises:
-        FileProblem: what is installed can't be read.
+        FileProblem: what is installed here can't be read.
     """
-    rows = await read_rows(yard)
-    if not rows:
+    rows = await read_rows(yard, await yard.files_of(host)) if host == LOCAL_HOST else None
+    if rows == [] and len(await yard.registry.hosts()) == 1:
         cast("ModelyardApp", app).toast("Nothing is installed yet: Downloads has a catalog.", tone="warning")
         return None
-    picked = await app.push_screen_wait(ModelPicker(yard, rows, heading=heading, kind=kind, current=current))
-    return next((row.model for row in rows if row.model.path == picked), None)
+    picker = ModelPicker(yard, rows, heading=heading, host=host, kind=kind)
+    return picker.taken if await app.push_screen_wait(picker) is not None else None
 
 
-async def read_rows(yard: Modelyard) -> list[Row]:
-    """Everything that is installed, by path, with family and type; then what other tools keep on this machine."""
-    models = sorted(await yard.files.installed(), key=lambda one: one.path.casefold())
-    models += await yard.files.stores()
+async def read_rows(yard: Modelyard, files: ModelFiles) -> list[Row]:
+    """Everything that is installed on a host, by path, with family and type; then what other tools keep there."""
+    models = sorted(await files.installed(), key=lambda one: one.path.casefold())
+    models += await files.stores()
     offers = await yard.catalog.weights()
 
     def recognised() -> list[Row]:
@@ -83,10 +103,11 @@ async def read_rows(yard: Modelyard) -> list[Row]:
     return await asyncio.to_thread(recognised)
 
 
-def base_name(model: InstalledModel, folder: Path) -> str:
+def base_name(picked: Picked) -> str:
     """How a model is called as another one's base: its repository, else its place."""
+    model = picked.model
     repository = model.source.removeprefix(_HUB).partition("@")[0]
-    return clean_line(repository) if model.source.startswith(_HUB) else str(folder / model.path)
+    return clean_line(repository) if model.source.startswith(_HUB) else str(picked.files.folder / model.path)
 
 
 class PicksInstalled(Dialog[ResultT], Generic[ResultT]):
@@ -106,19 +127,23 @@ class PicksInstalled(Dialog[ResultT], Generic[ResultT]):
         yard = self.modelyard.yard
         assert yard is not None
         try:
-            model = await pick_model(self.app, yard, heading=self.PICK_HEADING)
-            if model is not None:
-                await self.take_installed(model)
+            picked = await pick_model(self.app, yard, heading=self.PICK_HEADING, host=self.host_of_files())
+            if picked is not None:
+                await self.take_installed(picked)
         except ModelyardError as error:
             self.modelyard.toast(error.message, tone="error")
 
-    async def take_installed(self, model: InstalledModel) -> None:
+    def host_of_files(self) -> str:
+        """The host whose models are shown at first."""
+        return LOCAL_HOST
+
+    async def take_installed(self, picked: Picked) -> None:
         """Fill in what the model tells."""
         raise NotImplementedError
 
 
 class ModelPicker(ChooseDialog):
-    """The path of the picked model, or None."""
+    """The path of the picked model, or None; `taken` is the model with its host."""
 
     KEYS = ("choose", "model_picker")
     AROUND = 13
@@ -126,14 +151,17 @@ class ModelPicker(ChooseDialog):
     CSS_PATH: ClassVar = ["dialog.tcss", "choose.tcss"]
 
     def __init__(
-        self, yard: Modelyard, rows: Sequence[Row], *, heading: str, kind: str = _EVERY, current: str = ""
+        self, yard: Modelyard, rows: Sequence[Row] | None, *, heading: str, host: str = LOCAL_HOST, kind: str = _EVERY
     ) -> None:
-        super().__init__(heading, [row.option for row in rows], current)
+        super().__init__(heading, [])
         self._yard = yard
-        self._rows = {row.model.path: row for row in rows}
-        self._every = list(self._options)
-        kinds = {row.kind.type for row in rows}
-        self._filter = Kind(_EVERY, kind if kind in kinds else _EVERY)
+        self._host = host
+        self._rows: dict[str, Row] = {}
+        self._every: list[tuple[Option, str]] = []
+        self._filter = Kind(_EVERY, kind)
+        self._told = Content()  # in place of rows
+        self._first = rows
+        self.taken: Picked | None = None
 
     def body(self) -> Iterable[Widget]:
         yield from super().body()
@@ -141,6 +169,54 @@ class ModelPicker(ChooseDialog):
             yield Plain(id="filter")
             yield Plain(id="count")
         yield Plain(id="about")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        if self._first is None:
+            self._show_host(self._host)
+        else:
+            self._take_rows(self._first)
+
+    # Of which host
+
+    def action_host(self) -> None:
+        """Choose the host whose models are listed."""
+        self.modelyard.guard(self._choose_host(), hold=True)
+
+    async def _choose_host(self) -> None:
+        from tui.modals.host_picker import pick_host
+
+        picked = await pick_host(self.app, self._yard, self._host)
+        if picked is not None:
+            self._show_host(picked)
+
+    def _show_host(self, host: str) -> None:
+        """Ask it; what is typed meanwhile narrows what comes."""
+        self._host = host
+        self._take_rows([])
+        self._say(toned(f"Asking {named(host)}…", "dim"))
+        self.modelyard.guard(self._read, group="there", exclusive=True)
+
+    async def _read(self) -> None:
+        try:
+            self._take_rows(await read_rows(self._yard, await self._yard.files_of(self._host)))
+        except ModelyardError as error:
+            self._say(problem(error, _ROOM))
+
+    def _say(self, text: Content) -> None:
+        self._told = text
+        self._draw()
+
+    def _take_rows(self, rows: Sequence[Row]) -> None:
+        self._rows = {row.model.path: row for row in rows}
+        self._every = [folded(row.option) for row in rows]
+        none = f"Nothing is installed on {named(self._host)}; ctrl+g goes to another host."
+        self._told = Content() if rows else toned(none, "dim")
+        kinds = {row.kind.type for row in rows}
+        self._filter = Kind(_EVERY, self._filter.type if self._filter.type in kinds else _EVERY)
+        self._at = 0
+        self._narrow()
+        self._draw()
 
     def _narrow(self) -> None:
         wanted = self._filter
@@ -154,8 +230,15 @@ class ModelPicker(ChooseDialog):
 
     def _draw(self) -> None:
         super()._draw()
-        chosen = f"type {self._filter.type or 'any'}   family {self._filter.family or 'any'}"
-        self.query_one("#filter", Plain).show(Content.styled(chosen, "$text-accent" if any(self._words) else "$quiet"))
+        if not self._every:
+            self.query_one("#options", Plain).show(self._told)
+        chosen = f"type {self._filter.type or 'any'}   family {self._filter.family or 'any'}   on "
+        self.query_one("#filter", Plain).show(
+            Content.assemble(
+                (chosen, "$text-accent" if any(self._words) else "$quiet"),
+                line(named(self._host)).stylize("$quiet" if self._host == LOCAL_HOST else "$text-accent"),
+            )
+        )
         self.query_one("#count", Plain).show(f"Showing {len(self._shown):,} of {len(self._every):,}")
         self.query_one("#about", Plain).show(self._about())
 
@@ -218,11 +301,14 @@ class ModelPicker(ChooseDialog):
     def action_take(self) -> None:
         """This one, if its files are there."""
         if self._shown:
-            self.modelyard.guard(self._take(self._rows[self._shown[self._at].key].model), group="take")
+            model = self._rows[self._shown[self._at].key].model
+            self.modelyard.guard(partial(self._take, model), group="take", exclusive=True)
 
     async def _take(self, model: InstalledModel) -> None:
-        gone = [model.problem] if model.problem else await asyncio.to_thread(missing, self._yard.files.folder, model)
+        files = await self._yard.files_of(self._host)
+        gone = [model.problem] if model.problem else await _gone(files, model)
         if not gone:
+            self.taken = Picked(model, files)
             self.dismiss(model.path)
             return
         named = clean_line(gone[0])
@@ -237,10 +323,17 @@ class ModelPicker(ChooseDialog):
     async def _export(self, model: InstalledModel) -> None:
         from tui.modals.training_export import TrainingExportDialog
 
-        if written := await self.app.push_screen_wait(TrainingExportDialog(self._yard, model)):
+        files = await self._yard.files_of(self._host)
+        if written := await self.app.push_screen_wait(TrainingExportDialog(self._yard, model, files)):
             self.modelyard.toast(f"Wrote {clean_line(written)}.")
 
     def why_not(self, key_id: str) -> str:
         if key_id == "model_picker.export" and not self._shown:
             return "Nothing is selected."
         return ""
+
+
+async def _gone(files: ModelFiles, model: InstalledModel) -> list[str]:
+    """Files that are not there whole, asked where they lie."""
+    sizes = await files.sizes(str(files.folder / str(file["path"])) for file in model.files)
+    return missing(files.folder, model, sizes.get)

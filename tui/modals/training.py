@@ -19,7 +19,7 @@ from core.training.register import choose, context_of, proposed_name, register, 
 from core.training.values import Kind
 from tui.keys import bindings
 from tui.modals.dialog import Dialog, button
-from tui.modals.model_picker import PicksInstalled, base_name
+from tui.modals.model_picker import Picked, PicksInstalled, base_name
 from tui.show import findings, pairs, problem, size
 from tui.widgets.chrome import KeyBar
 from tui.widgets.fields import Choice, Field
@@ -27,7 +27,6 @@ from tui.widgets.plain import Plain, TextField
 
 if TYPE_CHECKING:
     from core.app import Modelyard
-    from core.files.installed import InstalledModel
     from core.training.values import Output, Training
 
 _ROOM = 68  # cells
@@ -173,10 +172,14 @@ class TrainingDialog(Asking, PicksInstalled[Added | None]):
         else:
             self._add_soon(deploy=True)
 
-    async def take_installed(self, model: InstalledModel) -> None:
+    def host_of_files(self) -> str:
+        """Where the training's output lies, its base may, too."""
+        return self._text("on") or LOCAL_HOST
+
+    async def take_installed(self, picked: Picked) -> None:
         """The base model is an installed one."""
         for field in self.query("#field-base").results(Field):
-            field.put(base_name(model, self._yard.files.folder))
+            field.put(base_name(picked))
 
     def why_not(self, key_id: str) -> str:
         if key_id not in {"training.deploy", "installed_files.pick"}:

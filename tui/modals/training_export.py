@@ -14,6 +14,8 @@ from textual.widget import Widget
 from textual.widgets import Button
 
 from core.errors import InvalidInput, ModelyardError, Refused
+from core.registry.values import LOCAL_HOST
+from core.text import clean_line
 from core.training.families import FAMILIES
 from tui import operations
 from tui.keys import bindings
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from core.app import Modelyard
     from core.files.installed import InstalledModel
+    from core.files.model_files import ModelFiles
     from core.training.export import Recipe
 
 _BY_NAME = ""
@@ -40,17 +43,18 @@ class TrainingExportDialog(Dialog[str | None]):
     CSS_PATH: ClassVar = ["dialog.tcss", "download.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
-    def __init__(self, yard: Modelyard, model: InstalledModel) -> None:
+    def __init__(self, yard: Modelyard, model: InstalledModel, files: ModelFiles) -> None:
         super().__init__()
         self._yard = yard
         self._model = model
+        self._files = files
 
     def body(self) -> Iterable[Widget]:
         yield Plain(line(self._model.title), classes="lead")
-        yield Plain("A LoRA training with AI Toolkit, on the installed files.", classes="muted")
+        yield Plain(f"A LoRA training with AI Toolkit, on the installed files{self._where}.", classes="muted")
         families = [("told by its names", _BY_NAME), *((name, name) for name in FAMILIES)]
         with Vertical(classes="fields"):
-            yield Field("dataset", "Pictures", TextField(placeholder="the folder of pictures and captions"))
+            yield Field("dataset", "Pictures", TextField(placeholder=f"folder of pictures and captions{self._where}"))
             yield Field("name", "Called", TextField(placeholder="after the model"))
             yield Field("family", "Family", Choice(families, _BY_NAME))
             yield Field("out", "Into *", TextField(str(Path.cwd() / "training.yaml")))
@@ -60,6 +64,14 @@ class TrainingExportDialog(Dialog[str | None]):
             yield button("Close", "close")
             yield button("Look", "look")
             yield button("Write", "write")
+
+    @property
+    def _is_here(self) -> bool:
+        return self._files.host == LOCAL_HOST
+
+    @property
+    def _where(self) -> str:
+        return "" if self._is_here else f" on {clean_line(self._files.host)}"
 
     def on_mount(self) -> None:
         self.look()
@@ -71,16 +83,28 @@ class TrainingExportDialog(Dialog[str | None]):
         """None when it can't be made; why is said."""
         from core.training.export import prepared
 
-        said = {"family": self._text("family"), "name": self._text("name"), "dataset": _whole(self._text("dataset"))}
+        said = {"family": self._text("family"), "name": self._text("name")}
         for key in ("name", "family", "dataset", "out"):
             self.query_one(f"#field-{key}", Field).complain("")
         try:
-            return await prepared(self._yard.files, self._yard.catalog, self._model, **said)
+            said["dataset"] = self._pictures()
+            return await prepared(self._files, self._yard.catalog, self._model, **said)
         except InvalidInput as error:
             self._complain(error)
         except ModelyardError as error:
             self._show_problem(error)
         return None
+
+    def _pictures(self) -> str:
+        """Where they are on the host that trains.
+
+        Raises:
+            InvalidInput: it is not a whole path there.
+        """
+        folder = self._text("dataset")
+        if self._is_here or not folder or folder.startswith("/"):
+            return _whole(folder) if self._is_here else folder
+        raise InvalidInput({"dataset": f"A whole path{self._where} is needed, such as /data/pictures."})
 
     def _complain(self, error: InvalidInput) -> None:
         for key, text in error.fields.items():
@@ -94,9 +118,11 @@ class TrainingExportDialog(Dialog[str | None]):
     @on(Button.Pressed, "#button-look")
     def look(self) -> None:
         """Show what would be written."""
-        self.modelyard.guard(self._look(), group="look")
+        self.modelyard.guard(self._look, group="look", exclusive=True)
 
     async def _look(self) -> None:
+        if not self._is_here:
+            self.query_one(Flow).flow(lambda _: toned(f"Asking {clean_line(self._files.host)}…", "dim"))
         if (made := await self._recipe()) is not None:
             notes = [toned(f"! {note}", "warn") for note in made.notes]
             self.query_one(Flow).flow(lambda _: Content("\n").join([*notes, block(made.text)]))

@@ -33,8 +33,8 @@ class DownloadActions(ListScreen):
         """Another tab in the same frame."""
         raise NotImplementedError
 
-    def files_changed(self) -> None:
-        """Read the models folder again."""
+    def files_changed(self, host: str) -> None:
+        """Read the models folder of a host again."""
         raise NotImplementedError
 
     def jobs_changed(self) -> None:

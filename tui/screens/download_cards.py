@@ -186,7 +186,7 @@ def _headed(job: ListedJob, room: int) -> Content:
     return title + toned(f"\n{bar(job.bytes_done, job.bytes_total, width=max(4, room - 6))} {percent:>3}%", "busy")
 
 
-def file_card(row: FileRow, usage: Usage | None, checks: Checks, room: int) -> Content:
+def file_card(row: FileRow, usage: Usage | None, checks: Checks, room: int, *, host: str = LOCAL_HOST) -> Content:
     """Everything of an installed model, with its files."""
     model = row.model
     checked = checks.of(model) if model else None
@@ -195,6 +195,7 @@ def file_card(row: FileRow, usage: Usage | None, checks: Checks, room: int) -> C
     facts = pairs(
         [
             ("Size", f"{size(row.size)} in {plural(row.count, 'file')}"),
+            ("Host", "" if host == LOCAL_HOST else host),
             ("Path", row.path),
             ("Kept in", f"{store_name(row)}: used in place, never changed from here" if row.store else ""),
             ("Family", f"{row.family}, {size(family)} in all" if family is not None else row.family),

@@ -97,7 +97,7 @@ class CatalogView(DownloadsView):
         self.table.fill(known.catalog, lambda row: _line(row, known))
 
     def summary(self, known: Known, room: int) -> Content:
-        parts = [toned(f"{size(known.usage.free)} free on this machine", "")] if known.usage else []
+        parts = [] if known.free is None else [toned(f"{size(known.free)} free on this machine", "")]
         installed = sum("state:installed" in one.facets for one in self.table.lines)
         parts.append(toned(f"{installed:,} of these installed", "dim"))
         dates = {row.as_of for row in known.catalog if row.as_of}
@@ -109,7 +109,7 @@ class CatalogView(DownloadsView):
 
     def card(self, row: Weights, known: Known, room: int) -> Content:
         installed = here(row, known)
-        fits = "" if known.usage is None or (row.size or 0) < known.usage.free else "; more than is free here"
+        fits = "" if known.free is None or (row.size or 0) < known.free else "; more than is free here"
         facts: list[tuple[str, Content | str]] = [
             ("State", toned(f"✓ installed as {installed.path}", "good") if installed else ""),
             ("Size", toned(f"{size(row.size)}{fits}", "warn" if fits else "")),

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from core.files.service import is_bad
 from core.registry.jobs import UNFINISHED, JobKind, JobState
-from core.registry.values import LOCAL_HOST
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -57,9 +56,9 @@ class CheckReader:
         self._known: dict[str, Mapping[str, Outcome]] = {}
         self._mended: dict[str, Mapping[str, datetime]] = {}
 
-    async def read(self, jobs: Iterable[ListedJob]) -> Checks:
-        """Of all jobs on this machine's files; what was fetched again since is not bad any more."""
-        here = [job for job in jobs if job.host == LOCAL_HOST]
+    async def read(self, jobs: Iterable[ListedJob], host: str) -> Checks:
+        """Of all jobs on a host's files; what was fetched again since is not bad any more."""
+        here = [job for job in jobs if job.host == host]
         checks = [job for job in here if job.kind == JobKind.VERIFY]
         over = sorted((job for job in checks if job.state not in UNFINISHED and job.done), key=_ended)
         repairs = sorted((job for job in here if job.is_repair and job.state == JobState.DONE), key=_ended)
@@ -98,8 +97,11 @@ def _ended(job: Job | ListedJob) -> datetime:
 
 def _whole_again(job: Job) -> Mapping[str, datetime]:
     """When each file that a repair fetched again was whole."""
-    files = job.spec["listing"]["files"]
-    return dict.fromkeys((posixpath.join(job.folder, str(file["path"])) for file in files), _ended(job))
+    if job.kind == JobKind.COPY:
+        root, paths = str(job.spec["root"]), [str(file["place"]) for file in job.spec["files"]]
+    else:
+        root, paths = job.folder, [str(file["path"]) for file in job.spec["listing"]["files"]]
+    return dict.fromkeys((posixpath.join(root, path) for path in paths), _ended(job))
 
 
 def _bad(paths: Iterable[str], seen: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

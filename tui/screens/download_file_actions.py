@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import ModelyardError
 from core.files.service import is_bad
-from core.registry.values import ModelQuery, Ownership
+from core.registry.values import LOCAL_HOST, ModelQuery, Ownership
 from tui import operations
 from tui.screens.download_actions import DownloadActions
 from tui.screens.download_cards import FileRow
-from tui.show import plural, size
+from tui.show import named, plural, size
 
 if TYPE_CHECKING:
+    from core.files.installed import InstalledModel
+    from core.files.model_files import ModelFiles
     from core.registry.jobs import Job
     from core.registry.records import Model
 
@@ -21,7 +23,12 @@ _MOST_NAMED = 5
 
 
 class FileActions(DownloadActions):
-    """Actions on installed models."""
+    """Actions on installed models of the host that is shown."""
+
+    @property
+    def host(self) -> str:
+        """Its name."""
+        return self.known.host
 
     async def do_use(self) -> None:
         """The main thing: an offer is fetched, an installed model deployed."""
@@ -36,8 +43,10 @@ class FileActions(DownloadActions):
     async def do_verify(self) -> None:
         """Read files and compare their hashes: a job, which goes on without the screen."""
         rows: list[FileRow] = self.meant("verify")
-        await self.yard.verifications.start([row.path for row in rows])
-        self.modelyard.toast(f"Verifying {_called(rows)}; the downloads tab shows how far", timeout=8)
+        starting = self.yard.verifications.start([row.path for row in rows], host=self.host)
+        if await operations.asked(self.app, starting, f"Asking {named(self.host)} for its files…") is None:
+            return
+        self.modelyard.toast(f"Verifying {self._called(rows)}; the downloads tab shows how far", timeout=8)
         self.lines.unmark()
         self.jobs_changed()
 
@@ -46,7 +55,7 @@ class FileActions(DownloadActions):
         for job_id in dict.fromkeys(map(self._check_of, self.meant("repair"))):
             job = await self.yard.registry.get_job(job_id)
             bad = [f"  {file['condition']:<11}{file['path']}" for file in job.files if is_bad(str(file["condition"]))]
-            question = f"Fetch {plural(len(bad), 'file')} of {job.title} again?"
+            question = f"Fetch {plural(len(bad), 'file')} of {job.title}{_on(job.host)} again?"
             details = [*_first(bad), "Each is replaced once the right one has come."]
             if await operations.confirm(self.modelyard, question, details=details, yes="Fetch"):
                 await self._repair(job)
@@ -62,8 +71,9 @@ class FileActions(DownloadActions):
 
     async def _repair(self, job: Job) -> None:
         """What can't be fetched is told; what can is."""
-        started = await self.yard.verifications.repair(job)
-        for error in started:
+        asking = f"Asking {named(job.host)} and where the files came from…"
+        started = await operations.asked(self.app, self.yard.verifications.repair(job), asking)
+        for error in started or ():
             if isinstance(error, ModelyardError):
                 self.modelyard.show_error(error)
 
@@ -72,21 +82,32 @@ class FileActions(DownloadActions):
         from tui.modals.files import AdoptDialog
 
         unknown = [row for row in self.known.files if row.model is None]
-        await self.app.push_screen_wait(AdoptDialog(self.yard, len(unknown), sum(row.size for row in unknown)))
-        self.files_changed()
+        files = await self.yard.files_of(self.host)
+        await self.app.push_screen_wait(AdoptDialog(files, len(unknown), sum(row.size for row in unknown)))
+        self.files_changed(files.host)
 
     async def do_delete(self) -> None:
         """Delete the files of models, after a question that names them."""
         from tui.modals.delete_files import may_delete
 
         rows: list[FileRow] = self.meant("delete")
-        models = [await self.yard.files.to_delete(row.path) for row in rows]
-        if await may_delete(self.app, models, str(self.yard.files.folder)):
-            for model in models:
-                await self.yard.files.delete(model.path)
-            self.modelyard.toast(f"Deleted {_called(rows)}: {size(sum(row.size for row in rows))} are free again")
+        files = await self.yard.files_of(self.host)
+        looking = _to_delete(files, [row.path for row in rows])
+        models = await operations.asked(self.app, looking, f"Asking {named(files.host)} what would go…")
+        if models and await may_delete(self.app, models, files):
             self.lines.unmark()
-            self.files_changed()
+            self.modelyard.guard(self._delete(files, models, self._called(rows)), group="delete")
+
+    async def _delete(self, files: ModelFiles, models: Sequence[InstalledModel], called: str) -> None:
+        """It goes on whatever is looked at meanwhile; what was deleted before a failure is seen, too."""
+        if files.host != LOCAL_HOST:
+            self.modelyard.toast(f"Deleting {called}…")
+        try:
+            for model in models:
+                await files.delete(model.path)
+        finally:
+            self.files_changed(files.host)
+        self.modelyard.toast(f"Deleted {called}: {size(sum(model.size for model in models))} are free again")
 
     async def do_copy(self) -> None:
         """Its files to hosts."""
@@ -101,7 +122,8 @@ class FileActions(DownloadActions):
         from tui.modals.training_export import TrainingExportDialog
 
         [row] = self.meant("training")
-        if written := await self.app.push_screen_wait(TrainingExportDialog(self.yard, row.model)):
+        files = await self.yard.files_of(self.host)
+        if written := await self.app.push_screen_wait(TrainingExportDialog(self.yard, row.model, files)):
             self.modelyard.toast(f"Wrote {written}", timeout=8)
 
     async def do_usage(self) -> None:
@@ -115,43 +137,56 @@ class FileActions(DownloadActions):
     async def do_model(self) -> None:
         """A record of it, so that it can be deployed."""
         [row] = self.meant("model")
-        if (model := await self._record(row)) is not None:
+        if (values := await self._values(row)) is not None and (model := await self._record(row, values)) is not None:
             self.modelyard.toast(f"Added the model {model.name}; d deploys it", timeout=8)
 
     async def _deploy(self, row: FileRow) -> None:
         """With the record that tells of it or, where none does, with a new one."""
         from tui.modals.deploy import DeployDialog
 
-        model = await self._recorded(row) or await self._record(row)
+        if (values := await self._values(row)) is None:
+            return
+        model = await self._recorded(values) or await self._record(row, values)
         if model is not None:
             await self.app.push_screen_wait(DeployDialog(self.yard, model))
 
-    async def _record(self, row: FileRow) -> Model | None:
-        from tui.modals.installed_form import InstalledForm, form_values
-
-        if row.model is None:
-            return None
-        values = await form_values(self.yard, row.model)
-        model_id = await self.app.push_screen_wait(InstalledForm(self.yard, row.path, values))
-        return None if model_id is None else await self.yard.registry.get_model(model_id)
-
-    async def _recorded(self, row: FileRow) -> Model | None:
-        """One's own record whose path is this, if it is still called after it."""
+    async def _values(self, row: FileRow) -> dict[str, Any] | None:
+        """What a record of it says; None where nothing is known of it, or its host isn't waited for."""
         from tui.modals.installed_form import form_values
 
         if row.model is None:
             return None
-        values = await form_values(self.yard, row.model)
+        reading = form_values(self.yard, row.model, host=self.host)
+        return await operations.asked(self.app, reading, f"Reading headers on {named(self.host)}…")
+
+    async def _record(self, row: FileRow, values: dict[str, Any]) -> Model | None:
+        from tui.modals.installed_form import InstalledForm
+
+        place = f"{row.path}{_on(str(values['host']))}"
+        model_id = await self.app.push_screen_wait(InstalledForm(self.yard, place, values))
+        return None if model_id is None else await self.yard.registry.get_model(model_id)
+
+    async def _recorded(self, values: dict[str, Any]) -> Model | None:
+        """One's own record whose path on its host is this, if it is still called after it."""
+        place = (values["host"], values["path"])
         for text in dict.fromkeys((values["name"], values["model_id"])):
             page = await self.yard.registry.search(ModelQuery(text=str(text), ownership=Ownership.MINE))
             for found in page.rows:
-                if found.model.path == values["path"]:
+                if (found.model.host, found.model.path) == place:
                     return found.model
         return None
 
+    def _called(self, rows: Sequence[FileRow]) -> str:
+        return (rows[0].shown if len(rows) == 1 else plural(len(rows), "model")) + _on(self.host)
 
-def _called(rows: Sequence[FileRow]) -> str:
-    return rows[0].shown if len(rows) == 1 else plural(len(rows), "model")
+
+async def _to_delete(files: ModelFiles, paths: Sequence[str]) -> list[InstalledModel]:
+    return [await files.to_delete(path) for path in paths]
+
+
+def _on(host: str) -> str:
+    """Nothing of this machine."""
+    return "" if host == LOCAL_HOST else f" on {host}"
 
 
 def _first(names: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -10,22 +9,27 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from core.files.stores import LABELS
+from core.registry.values import LOCAL_HOST
+from core.text import clean_line
 from tui.screens import download_cards
 from tui.screens.download_cards import FileRow, label_of, place_mark, store_name
 from tui.screens.download_table import Line, Order, facets
 from tui.screens.download_views import DownloadList, DownloadsView, Known, within
-from tui.show import plural, size, toned
+from tui.show import line, plural, size, toned
 from tui.widgets.columns import Cell, Column
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from core.files.installed import InstalledModel
-    from core.files.service import Survey
+    from core.files.model_files import Survey, Usage
     from tui.screens.download_checks import Checks
 
 _NEEDS_RECORD = frozenset({"use", "verify", "model", "copy", "repair", "training"})
 _OURS_ALONE = frozenset({"delete", "repair"})
+_EMPTY_THERE = (
+    "Nothing is installed on {}.\n\nEsc goes back to this machine, where C copies a model to hosts and a lets a host "
+    "download by itself."
+)
+_NAME = 16  # cells
 _ONE = frozenset({"model", "use", "copy", "training"})
 
 
@@ -59,14 +63,14 @@ class FileList(DownloadList):
 
 
 class InstalledView(DownloadsView):
-    """What is on this machine."""
+    """What is on this machine, or on another host."""
 
     NAME = "installed"
     EMPTY = (
         "Nothing is installed yet.\n\nPress v for the catalog, or a to download from elsewhere or to take a model "
         "of this machine into the folder."
     )
-    ACTIONS = frozenset({"use", "verify", "repair", "model", "copy", "training", "delete", "adopt"})
+    ACTIONS = frozenset({"use", "verify", "repair", "model", "copy", "training", "delete", "adopt", "host"})
     ORDERS = (
         Order("path", "", lambda row: row.shown.casefold()),
         Order("size", "SIZE", lambda row: row.size, descending=True),
@@ -81,26 +85,43 @@ class InstalledView(DownloadsView):
         checks = known.checks
         self.table.fill(known.files, lambda row: _line(row, checks))
 
+    def tab(self, known: Known) -> str:
+        count = super().tab(known)
+        return count if known.host == LOCAL_HOST else f"{count} on {short(known.host)}"
+
     def summary(self, known: Known, room: int) -> Content:
-        usage = known.usage
+        parts = [] if known.host == LOCAL_HOST else [line(known.host).stylize("bold")]
+        parts += [toned("asking…", "busy")] if known.is_asking else []
+        parts += [toned(f"! {known.old}", "warn")] if known.old else []
+        return within([*parts, *self._amounts(known.usage)], room) if parts or known.usage else Content()
+
+    def _amounts(self, usage: Usage | None) -> list[Content]:
         if usage is None:
-            return Content()
+            return []
         families = sorted(usage.families.items(), key=lambda pair: -pair[1])
-        parts = [
-            toned(f"{size(usage.free)} free", ""),
+        return [
+            toned(f"{size(usage.free)} free", "") if usage.folder != "/" else toned("no models folder", "warn"),
             toned(f"{size(usage.total)} in {plural(len(usage.models), 'model')}", ""),
             *(toned(f"{size(amount)} in {LABELS.get(store, store)}", "") for store, amount in usage.stores.items()),
             *(toned(f"{name} {size(amount)}", "dim") for name, amount in families),
         ]
-        return within(parts, room)
 
     def amount(self, row: FileRow) -> int:
         return row.size
 
     def card(self, row: FileRow, known: Known, room: int) -> Content:
-        return download_cards.file_card(row, known.usage, known.checks, room)
+        return download_cards.file_card(row, known.usage, known.checks, room, host=known.host)
+
+    def empty(self, known: Known) -> str:
+        if known.host == LOCAL_HOST:
+            return self.EMPTY
+        return f"Asking {short(known.host)}…" if known.is_asking else _EMPTY_THERE.format(short(known.host))
 
     def why_not(self, action: str, rows: Sequence[FileRow], known: Known) -> str:
+        if action == "host":
+            return ""
+        if action == "copy" and known.host != LOCAL_HOST:
+            return "Copies start from this machine: Esc goes back to it."
         if action == "adopt":
             return "" if known.has_unknown else "All files are known already."
         if action in _ONE and len(rows) > 1:
@@ -112,12 +133,20 @@ class InstalledView(DownloadsView):
     def refusal(self, action: str, row: FileRow, known: Known) -> str:
         if action in _NEEDS_RECORD and row.model is None:
             return "Nothing is known of this file; u takes it up first."
+        if row.store and action == "verify" and known.host != LOCAL_HOST:
+            return f"It is in {store_name(row)}: on a host, only what is in the models folder can be verified."
         if row.store and action in _OURS_ALONE:
             return f"It is in {store_name(row)}: used in place, never changed or deleted from here."
         if action == "repair":
             checked = known.checks.of(row.model) if row.model else None
             return "" if checked and checked.bad else "Nothing bad was found in it; V looks."
         return ""
+
+
+def short(host: str) -> str:
+    """A host's name where there is little room."""
+    name = clean_line(host)
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
 
 
 def _is_by_hand(row: FileRow) -> bool:
@@ -153,13 +182,9 @@ def rows_of(models: Iterable[InstalledModel]) -> list[FileRow]:
     return [FileRow(one.path, one.size, len(one.files), one) for one in models]
 
 
-async def unknown_rows(folder: Path, seen: Survey) -> list[FileRow]:
+def unknown_rows(seen: Survey) -> list[FileRow]:
     """Of model files that nothing tells of."""
-
-    def measured() -> list[FileRow]:
-        return [FileRow(found.path, found.size, 1) for found in seen.unknown]
-
-    return await asyncio.to_thread(measured)
+    return [FileRow(found.path, found.size, 1) for found in seen.unknown]
 
 
 def by_source(rows: Iterable[FileRow], offered: Collection[str]) -> Mapping[str, Sequence[FileRow]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.content import Content
 
+from core.registry.values import LOCAL_HOST
 from tui.screens.download_checks import Checks
 from tui.screens.download_table import Order, Table
 from tui.screens.head_views import Snapshot
@@ -24,7 +25,10 @@ NO_ROW = "Nothing is selected."
 
 @dataclass(frozen=True)
 class Known:
-    """What was read last; `sources` are the installed models by where they came from, without the revision."""
+    """What was read last; `files`, `usage` and `checks` are of one host, all else is of this machine.
+
+    `sources` are the models here by where they came from, without the revision; `free` is what is free here, in bytes.
+    """
 
     jobs: Sequence[ListedJob] = ()
     files: Sequence[FileRow] = ()
@@ -35,6 +39,10 @@ class Known:
     fetching: frozenset[str] = frozenset()
     has_unknown: bool = False
     limit: str = ""  # on bandwidth
+    free: int | None = None
+    host: str = LOCAL_HOST  # whose files are shown
+    is_asking: bool = False  # whether it has not told yet what is there now
+    old: str = ""  # since when it doesn't
 
 
 class DownloadList(Snapshot):
@@ -96,6 +104,10 @@ class DownloadsView:
     def tab(self, known: Known) -> str:
         """What stands beside its name."""
         return f"{len(self.table.rows):,}"
+
+    def empty(self, known: Known) -> str:
+        """What stands in the place of rows."""
+        return self.EMPTY
 
     def summary(self, known: Known, room: int) -> Content:
         """One line on all of it."""

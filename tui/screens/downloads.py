@@ -13,11 +13,13 @@ from textual.style import Style
 from textual.widget import Widget
 
 from core.events import Event, RecordChanged
+from core.registry.values import LOCAL_HOST
 from tui.keys import Key, bindings
 from tui.screens.base import ListScreen
 from tui.screens.download_catalog import CatalogView
+from tui.screens.download_hosts import HostReading
 from tui.screens.download_installed import InstalledView
-from tui.screens.download_reading import VIEWS, DownloadReading
+from tui.screens.download_reading import VIEWS
 from tui.screens.download_views import DownloadsView
 from tui.screens.model_filters import Chips, Steady
 from tui.widgets.card import Card
@@ -36,7 +38,7 @@ class Summary(Flow, Steady):
     """One line on all rows."""
 
 
-class DownloadsScreen(DownloadReading):
+class DownloadsScreen(HostReading):
     """One tab at a time; while something is under way it is looked at twice a second, else never."""
 
     PLACE = "downloads"
@@ -105,15 +107,15 @@ class DownloadsScreen(DownloadReading):
         self.lines.put(found)
         self.lines.sorted_by = self.view.table.sorted_by
         await ListScreen.load(self, select)
-        if self.files_problem is not None and self.view_name == InstalledView.NAME:
-            self.say_problem(self.files_problem)
+        if self.problem is not None and self.view_name == InstalledView.NAME and not self.list.count:
+            self.list.say(self.telling(self.problem), "bad")
         self._say_counts(len(found))
         self.selected_changed()
 
     def when_empty(self) -> str:
         if self.view.table.is_narrowed:
             return "Nothing matches.\n\nPress Esc to clear the search and the filters."
-        return self.view.EMPTY
+        return self.view.empty(self.known)
 
     # What stands above the list
 
@@ -198,7 +200,7 @@ class DownloadsScreen(DownloadReading):
             self._show_soon()
 
     def action_back(self) -> None:
-        """From the search to the lines; then close the card; then take off marks; then clear search and filters."""
+        """To the lines; then close the card; take off marks; clear search and filters; back to this machine."""
         search = self.query_one("#search", TextField)
         if search.has_focus:
             self.set_focus(self.list)
@@ -211,6 +213,8 @@ class DownloadsScreen(DownloadReading):
             self.view.table.clear()
             search.value = ""
             self._show_soon()
+        elif self.view_name == InstalledView.NAME and self.host != LOCAL_HOST:
+            self.modelyard.guard(self.show_host(LOCAL_HOST))
 
     def action_next_view(self, step: int = 1) -> None:
         """The tab to the right, or to the left, and round again."""
