@@ -176,7 +176,7 @@ async def limit(yard: Modelyard, *, out: Output, rate: str, jobs: int | None, pa
     if out.json:
         out.document(told)
         return
-    rate_told = f"{limits.rate} (bytes: {limits.bytes_per_s:,}/s)" if limits.bytes_per_s else "no limit"
+    rate_told = f"{limits.rate} ({limits.bytes_per_s:,} bytes/s)" if limits.bytes_per_s else "no limit"
     out.line(f"Bandwidth: {rate_told}; {limits.jobs} downloads at once, {limits.parts} connections per file at most.")
 
 

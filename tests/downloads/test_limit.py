@@ -99,7 +99,7 @@ def test_it_is_shown_and_kept(short_folder: Path) -> None:
     """D6: in the user's own file, for every program from now on."""
     shown = done("download", "limit").out
     assert shown == "Bandwidth: no limit; 2 downloads at once, 4 connections per file at most.\n"
-    assert "50 MB/s (bytes: 50,000,000/s)" in done("download", "limit", "50MB/s").out
+    assert "50 MB/s (50,000,000 bytes/s)" in done("download", "limit", "50MB/s").out
     told = done("download", "limit", "--json").json()
     assert told == {"bytes_per_s": 50_000_000, "rate": "50 MB/s", "jobs": 2, "parts": 4}
     config = short_folder / "config" / "modelyard" / "config.toml"
