@@ -124,7 +124,8 @@ def failure_of(job: Job) -> Exception:
     from core.errors import DownloadFailed
 
     if job.state == "failed":
-        return DownloadFailed(job.error, cause=job.cause, remedy=f"{job.remedy} modelyard download retry {job.id}")
+        again = "" if job.id in job.remedy else f" modelyard download retry {job.id}"
+        return DownloadFailed(job.error, cause=job.cause, remedy=f"{job.remedy}{again}".strip())
     return DownloadFailed(f"{job.title} was {job.state}.", remedy=f"modelyard download resume {job.id}")
 
 

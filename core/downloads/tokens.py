@@ -19,6 +19,7 @@ from core.redaction import remember
 from core.settings import Settings
 
 _PATIENCE_S = 15.0
+_START_AGAIN_S = 2.0
 _LONGEST = 64 * 1024
 
 
@@ -46,6 +47,8 @@ class Tokens:
 
     def __init__(self) -> None:
         self._held: dict[str, str] = {}
+        self._is_open = False
+        self.taken = 0  # how many so far: the job of the newest one may not be there yet
 
     def of(self, job_id: str) -> str:
         """The token for a job, or ""."""
@@ -59,18 +62,22 @@ class Tokens:
     async def taken_at(self, path: Path) -> AsyncIterator[None]:
         """Listen while the context lasts; only this user may connect."""
         server = await asyncio.start_unix_server(self._take, sock=_private(path), limit=_LONGEST)
+        self._is_open = True
         try:
             yield
         finally:
+            self._is_open = False
             server.close()
             os.unlink(path)  # noqa: PTH108 - one call, no wait
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ValueError, KeyError, TypeError, ConnectionError, InvalidInput):
             told = json.loads(await reader.readline())
-            self._held[str(told["job"])] = usable(str(told["token"]))
-            writer.write(b"ok\n")
-            await writer.drain()
+            if self._is_open:  # else it would be lost with a worker that is ending
+                self._held[str(told["job"])] = usable(str(told["token"]))
+                self.taken += 1
+                writer.write(b"ok\n")
+                await writer.drain()
         writer.close()
 
 
@@ -87,12 +94,15 @@ def _private(path: Path) -> socket.socket:
 
 
 async def hand_over(settings: Settings, job_id: str, token: str) -> None:
-    """Give the worker, which may be starting, the token for a job.
+    """Give the worker, which may be starting, or ending, the token for a job; its job is expected soon.
 
     Raises:
         ModelyardError: it does not take it.
     """
-    deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+    from core.downloads.launch import start_worker
+
+    time = asyncio.get_running_loop().time
+    deadline, start_at = time() + _PATIENCE_S, time() + _START_AGAIN_S
     while True:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             reader, writer = await asyncio.open_unix_connection(channel(settings))
@@ -101,9 +111,12 @@ async def hand_over(settings: Settings, job_id: str, token: str) -> None:
             writer.close()
             if answer == b"ok\n":
                 return
-        if asyncio.get_running_loop().time() > deadline:
+        if time() > deadline:
             raise ModelyardError(
                 "The program that does the downloads does not answer.",
                 remedy=f"Look at {settings.data_dir / 'worker.log'}, then try again.",
             )
         await asyncio.sleep(0.05)
+        if time() > start_at:  # the one that was there has ended meanwhile
+            start_at = time() + _START_AGAIN_S
+            await asyncio.to_thread(start_worker, settings)

@@ -61,12 +61,12 @@ class Worker:
     async def run(self) -> None:
         """Until idle; when it is cancelled, what is under way is kept as if it was killed."""
         await self._take_back()
-        idle_since = time.monotonic()
+        idle_since, taken = time.monotonic(), 0
         with self._workshop:
             try:
-                while time.monotonic() - idle_since < _IDLE_S:
-                    if await self._turn():
-                        idle_since = time.monotonic()
+                while time.monotonic() - idle_since < _IDLE_S or taken != self._tokens.taken:
+                    if await self._turn() or taken != self._tokens.taken:
+                        idle_since, taken = time.monotonic(), self._tokens.taken
                     await asyncio.sleep(_LOOK_S)
             finally:
                 await self._let_go()
