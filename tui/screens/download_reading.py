@@ -181,7 +181,7 @@ class DownloadReading(FileActions):
         others = [row for row in before.rows if row.model is None or row.store]
         await self._take_files(files.host, Look([*rows, *others], before.usage))
         await self.show_rows(select)
-        await asyncio.to_thread(lambda: self.views[InstalledView.NAME].table.lines)
+        await asyncio.to_thread(self.views[InstalledView.NAME].table.make_lines)
         try:
             seen = await files.survey(models)
         except ModelyardError as problem:
@@ -238,7 +238,7 @@ class DownloadReading(FileActions):
         view = self.views[name]
         view.fill(self.known)
         if view.table.is_narrowed:
-            _ = view.table.lines
+            view.table.make_lines()
 
 
 def _unreadable(files: ModelFiles, error: OSError) -> FileProblem:

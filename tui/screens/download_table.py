@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 from tui.screens.model_filters import Chip
@@ -42,28 +43,35 @@ class Table:
         self.rows: Sequence[Any] = ()
         self._lines: Sequence[Line] | None = ()
         self._describe: Callable[[Any], Line] | None = None
+        self._lock = Lock()
         self._orders = {order.name: order for order in orders}
         self._first = self._order = orders[0]
         self._reversed = False
         self._filters: dict[str, str] = {}
 
     def fill(self, rows: Iterable[Any], describe: Callable[[Any], Line]) -> None:
-        """Other rows, and what makes the line of one."""
-        self.rows = sorted(rows, key=self._order.key, reverse=self.descending)
-        self._lines, self._describe = None, describe
+        """Other rows, and what makes the line of one; any thread may."""
+        ordered = sorted(rows, key=self._order.key, reverse=self.descending)
+        with self._lock:
+            self.rows, self._lines, self._describe = ordered, None, describe
 
     @property
     def lines(self) -> Sequence[Line]:
-        """Of every row, in their order; made now where they are not yet, which takes a while of thousands."""
-        lines, describe = self._lines, self._describe
-        if lines is None and describe is not None:
-            self._lines = lines = [describe(row) for row in self.rows]
-            self._describe = None
-        return lines or ()
+        """Of every row, in their order."""
+        self.make_lines()
+        return self._lines or ()
+
+    def make_lines(self) -> None:
+        """Have them before they are needed: of thousands of rows it takes a while. Any thread may."""
+        with self._lock:
+            if self._lines is None and self._describe is not None:
+                self._lines = [self._describe(row) for row in self.rows]
+                self._describe = None
 
     def _sort(self) -> None:
         ordered = sorted(self.lines, key=lambda line: self._order.key(line.row), reverse=self.descending)
-        self.rows, self._lines = [line.row for line in ordered], ordered
+        with self._lock:
+            self.rows, self._lines = [line.row for line in ordered], ordered
 
     @property
     def descending(self) -> bool:
