@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from core.downloads.direct import Seen, Task, failure, launch_problem, no_room_there
@@ -16,6 +17,7 @@ from core.downloads.values import Cancelled
 from core.downloads.work import AsyncWork
 from core.errors import HostUnreachable, ModelyardError
 from core.events import now
+from core.files import pickle_fetch
 from core.files.installed import InstalledModel
 from core.hosts import remote
 from core.hosts.installed_there import note
@@ -190,7 +192,7 @@ class DirectWork(AsyncWork):
         ended: dict[str, Any] = {"bytes_done": self._seen.bytes_done, "result": {"path": self._job.folder}}
         try:
             if not self._task_there.replace:
-                await note(connection, self._task_there.root, [self._entry()])
+                await note(connection, self._task_there.root, [await self._entry(connection)])
             await connection.run(remote.script(CLEAN, self._task_there.state), check=False)
         except HostUnreachable as error:
             raise _Silent(error, was_heard=True) from error
@@ -199,9 +201,11 @@ class DirectWork(AsyncWork):
             return {**ended, **told, "cause": error.cause, "remedy": error.remedy}
         return ended
 
-    def _entry(self) -> InstalledModel:
+    async def _entry(self, connection: Connection) -> InstalledModel:
+        """With what a scanner sees of its pickles, in the parts of them that it wants to see."""
         place = str(self._job.spec["place"])
-        files = tuple({**file, "path": f"{place}/{file['path']}"} for file in self._files())
+        told = [{**file, "path": f"{place}/{file['path']}"} for file in self._files()]
+        files = await pickle_fetch.marked(connection, PurePosixPath(self._task_there.root), told)
         return InstalledModel(
             path=str(files[0]["path"]) if len(files) == 1 else place,
             title=self._listing.title,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from core.errors import FileProblem, NotFound
 from core.files import pickles
@@ -17,7 +17,7 @@ from core.files.values import ByteSource
 
 _WHOLE = (
     4 << 20
-)  # bytes; smaller files come as they are, of larger ones the beginning: older formats start with pickles
+)  # bytes; smaller files come as they are, of larger ones the beginning: older formats have pickles there
 _END = 1 << 20  # of an archive: its directory
 _MOST = 16 << 20  # of all pickles in an archive
 _HEADER = 1 << 10  # of an entry: its own header and name
@@ -36,6 +36,19 @@ async def scan(source: ByteSource, files: Sequence[tuple[str, int]]) -> list[Pic
             copy = Path(folder, f"{number}{PurePosixPath(path).suffix.lower()}")
             found.append(await _scanned(source, path, size, copy))
         return found
+
+
+async def marked(
+    source: ByteSource, folder: PurePosixPath, files: Sequence[Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], ...]:
+    """The files of a model below `folder` on a host with a `pickle` entry for those that are pickles.
+
+    Raises:
+        HostUnreachable: as the source does.
+    """
+    there = pickles.unmarked(files)
+    scans = await scan(source, [(str(folder / str(file["path"])), int(file["size"])) for file in there])
+    return pickles.with_marks(files, there, scans)
 
 
 async def _scanned(source: ByteSource, path: str, size: int, copy: Path) -> PickleScan:

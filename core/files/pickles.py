@@ -161,16 +161,23 @@ def _scanner() -> str:
 
 def marked(folder: Path, files: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
     """The files of a model below `folder` with a `pickle` entry for those that are pickles; blocks."""
+    there = [file for file in unmarked(files) if (folder / str(file["path"])).exists()]
+    return with_marks(files, there, scan([folder / str(file["path"]) for file in there]))
+
+
+def unmarked(files: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The pickles among them that no scanner was asked about."""
     from core.files.kinds import Kind, kind_of
 
-    wanted = [file for file in files if kind_of(str(file["path"])) is Kind.PICKLE and not file.get("pickle")]
-    there = [file for file in wanted if (folder / str(file["path"])).exists()]
-    scans = dict(
-        zip((str(file["path"]) for file in there), scan([folder / str(f["path"]) for f in there]), strict=True)
-    )
-    return tuple(
-        {**file, "pickle": scans[path].as_dict()} if (path := str(file["path"])) in scans else file for file in files
-    )
+    return [file for file in files if kind_of(str(file["path"])) is Kind.PICKLE and not file.get("pickle")]
+
+
+def with_marks(
+    files: Sequence[Mapping[str, Any]], scanned: Sequence[Mapping[str, Any]], scans: Sequence[PickleScan]
+) -> tuple[Mapping[str, Any], ...]:
+    """The same files, those that were scanned with what was seen of them."""
+    seen = {str(file["path"]): one.as_dict() for file, one in zip(scanned, scans, strict=True)}
+    return tuple({**file, "pickle": seen[path]} if (path := str(file["path"])) in seen else file for file in files)
 
 
 def problems(scans: Mapping[str, PickleScan]) -> tuple[str, ...]:

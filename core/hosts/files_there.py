@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from core.errors import CommandFailed, NotAllowed, Refused
 from core.events import Progress
 from core.files import adopting, deleting, pickle_fetch, stores
-from core.files.kinds import Kind, kind_of
 from core.files.model_files import FileChecked, FoundFile, Survey, Usage, usage_of
 from core.files.service import event_of, find, found
 from core.files.tree import Tree
@@ -139,18 +138,10 @@ class FilesThere:
         return model
 
     async def _note(self, models: Sequence[InstalledModel]) -> list[InstalledModel]:
-        marked = [replace(model, files=tuple(await self._marked(model.files))) for model in models]
+        files = [await pickle_fetch.marked(self._connection, self.folder, model.files) for model in models]
+        marked = [replace(model, files=those) for model, those in zip(models, files, strict=True)]
         await installed_there.note(self._connection, str(self.folder), marked)
         return marked
-
-    async def _marked(self, files: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """With what a scanner sees of the pickles among them."""
-        wanted = [file for file in files if kind_of(str(file["path"])) is Kind.PICKLE and not file.get("pickle")]
-        if not wanted:
-            return list(files)
-        scans = await pickle_fetch.scan(self._connection, [(self._path(file), int(file["size"])) for file in wanted])
-        seen = {str(file["path"]): one.as_dict() for file, one in zip(wanted, scans, strict=True)}
-        return [{**file, "pickle": seen[path]} if (path := str(file["path"])) in seen else file for file in files]
 
     async def to_delete(self, ref: str) -> InstalledModel:
         models = await self.installed()

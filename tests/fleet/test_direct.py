@@ -24,6 +24,7 @@ from tests.downloads.test_jobs import end_all, workers
 from tests.fleet.fleet import Fleet
 from tests.fleet.host import FleetHost
 from tests.fleet.program import modelyard
+from tests.unit import pickles
 
 CONTENT = random.Random(5).randbytes(12_000_000)
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -90,6 +91,25 @@ async def test_a_gated_repository_by_the_host_itself(
     assert {"path": "org/name/model.safetensors", "size": len(CONTENT), "sha256": SHA} in model["files"]  # type: ignore[operator]
     assert sorted(path.name for path in there.iterdir() if path.name.startswith(".")) == []
     assert not (host.models_folder / ".modelyard-direct").exists()
+
+
+async def test_pickles_are_scanned_where_they_came_to(
+    yard: Modelyard, hub: Hub, host: FleetHost, tmp_path: Path
+) -> None:
+    """Marked in the host's own list, by the parts that a scanner wants to see."""
+    hostile, harmless = pickles.zipped(pickles.running(tmp_path / "ran")), pickles.zipped(pickles.tensors())
+    hub.add("org/name", {"a.ckpt": hostile, "b.pth": harmless, "model.safetensors": CONTENT})
+    job = await begun(yard, "hf:org/name")
+    assert (await state_of(yard, job.id, "done", "failed")).error == ""
+    files = told(host)["org/name"]["files"]
+    assert isinstance(files, list)
+    levels = {str(file["path"]): file.get("pickle", {}).get("level") for file in files}
+    assert levels == {
+        "org/name/a.ckpt": "dangerous",
+        "org/name/b.pth": "known",
+        "org/name/model.safetensors": None,
+    }
+    assert not (tmp_path / "ran").exists()
 
 
 async def test_the_limit_holds_for_a_host_by_itself(
