@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--folder", default="", help="Where in the hosts' models folders; by default the same place as here.")
 @click.option("--register", is_flag=True, help="Let the model's record tell the place there, where it does not yet.")
 @click.option("--priority", type=int, default=0, help="Higher ones are copied first.")
-@click.option("--detach", is_flag=True, help="Start the copies and don't follow them.")
+@click.option("--detach", "--no-wait", is_flag=True, help="Start the copies and don't follow them.")
 async def copy(
     yard: Modelyard,
     *,

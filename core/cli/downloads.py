@@ -246,11 +246,11 @@ def _in_words(job: Job) -> dict[str, Any]:
 
     told = job_fields(job)
     wanted = job.spec.get("listing", job.spec).get("files", ())
-    checked = [f"{file['path']}: {file['condition']}" for file in job.files if is_bad(str(file.get("condition", "")))]
+    found = [(str(file["path"]), str(file.get("condition", ""))) for file in job.files]
     told["done"] = f"{size(told.pop('bytes_done'))} of {size(told.pop('bytes_total'))}"
     told["rate"] = f"{size(round(job.rate))}/s" if job.rate else ""
     told["left"] = duration(told.pop("eta_s"))
     told["files"] = f"{len(job.files)} of {len(wanted)} done" if wanted else ""
-    told["bad"] = checked
+    told["bad"] = [f"{path}: {condition}" for path, condition in found if condition and is_bad(condition)]
     told["wanted"] = "" if job.wanted == "run" else job.wanted
     return {**{name: told.pop(name) for name in ("id", "title", "kind", "state", "done", "rate", "left")}, **told}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--all", "every", is_flag=True, help="All installed models: the same as naming none.")
 @click.option("--host", default=LOCAL_HOST, metavar="HOST", help="Of which host, which reads by itself.")
 @click.option("--repair", is_flag=True, help="Fetch what is missing, short or changed again, and nothing else.")
-@click.option("--detach", is_flag=True, help="Start the check and don't follow it.")
+@click.option("--detach", "--no-wait", is_flag=True, help="Start the check and don't follow it.")
 async def verify(
     yard: Modelyard, *, out: Output, models: tuple[str, ...], every: bool, host: str, repair: bool, detach: bool
 ) -> int:

@@ -353,12 +353,19 @@ async def test_the_queue_is_put_in_order_told_and_cleared_by_command(settings: S
     """D6: what is over leaves the list, alone or together; a state that there is not is refused."""
     async with Modelyard.open(settings) as yard:
         for state in ("paused", "done", "failed"):
-            await yard.registry.add_job(Job(user_id=settings.user_id, title=state, state=state, bytes_total=3 << 20))
+            more: dict[str, Any] = {
+                "spec": {"files": ["a", "b", "c"]},
+                "files": [{"path": "a"}, {"path": "b"}],
+                "bytes_total": 3 << 20,
+            }
+            await yard.registry.add_job(Job(user_id=settings.user_id, title=state, state=state, **more))
         ids = {one.title: one.id for one in await yard.downloads.all()}
     told = done("download", "priority", ids["paused"], "-1", "--json").json()
     assert (told["title"], told["priority"], told["created_at"][10]) == ("paused", -1, "T")
     assert "paused has priority 5" in done("download", "priority", ids["paused"], "5").out
-    assert "done        0 B of 3.0 MiB" in done("download", "show", ids["paused"]).out
+    shown = done("download", "show", ids["paused"]).out
+    assert "done        0 B of 3.0 MiB" in shown
+    assert "files       2 of 3 done" in shown
     assert modelyard("download", "list", "--state", "bogus").code == 2
     assert modelyard("download", "remove").code == modelyard("download", "remove", ids["done"], "--over").code == 2
     assert modelyard("download", "remove", ids["paused"]).code == 3
