@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from core.events import EventBus
@@ -107,7 +107,7 @@ class Modelyard:
         deploys = DeployService(settings, registry, hosts, runtimes, bus=bus, access=access)
         places = Places(registry, access, keys)
         analytics = AnalyticsService(registry, Sampler(registry, access))
-        files = FilesService(settings, registry)
+        files = FilesService(settings, registry, container_with=partial(_container_here, registry, hosts))
         downloads = DownloadService(settings, registry, keys, hosts)
         chat = ChatService(registry, places)
         try:
@@ -135,6 +135,14 @@ class Modelyard:
             await runtimes.close()
             await hosts.close_all()
             await database.close()
+
+
+async def _container_here(registry: Registry, hosts: HostService, paths: Sequence[str]) -> str:
+    """Which running container of this machine has any of these loaded; "" for none."""
+    from core.files.deleting import resolved
+    from core.hosts.mounted import container_with
+
+    return await container_with(hosts.connection(await registry.get_host(LOCAL_HOST)), paths, resolved)
 
 
 @cache

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _UNDER_WAY = ("queued", "running", "paused", "verifying")
 
 Resolve = Callable[[Sequence[str]], Awaitable[Sequence[str]]]  # absolute paths without links, in their order
+ContainerWith = Callable[[Sequence[str]], Awaitable[str]]  # the running one that has any of these loaded; "" for none
 
 
 def by_hand(folder: PurePath, unknown: Iterable[FoundFile], ref: str) -> InstalledModel | None:
@@ -101,8 +102,8 @@ async def refuse_needed(
     Raises:
         Refused: they are needed.
     """
-    places = [folder / model.path, *(folder / str(file["path"]) for file in model.files)]
-    await _refuse_served(model, [str(place) for place in places], await _served(registry, host, folder), resolve)
+    places = places_of(model, folder)
+    await _refuse_served(model, places, await _served(registry, host, folder), resolve)
     known = {PurePosixPath(place) for place in places}
     for job in await registry.jobs(states=_UNDER_WAY):
         if not known.isdisjoint(_files_of(job, host)):
@@ -110,6 +111,26 @@ async def refuse_needed(
                 f"{clean_line(job.title)} is {job.state} (job {job.id}), and needs {clean_line(model.path)}.",
                 remedy=f"modelyard download cancel {job.id}",
             )
+
+
+def refuse_mounted(model: InstalledModel, container: str, *, host: str = LOCAL_HOST, target: str = "") -> None:
+    """What a running container has, "" for none, may be another user's server: our records don't know it.
+
+    Raises:
+        Refused: there is one.
+    """
+    if container:
+        where, how = ("The", "") if host == LOCAL_HOST else (f"{host}: the", f"ssh {target} ")
+        raise Refused(
+            f"{where} container {clean_line(container)} runs with {clean_line(model.path)}.",
+            cause="It is no server of your registry: somebody else may have started it.",
+            remedy=f"When nobody needs it: {how}docker stop {clean_line(container)}",
+        )
+
+
+def places_of(model: InstalledModel, folder: PurePath) -> list[str]:
+    """Where it lies, and where each of its files does."""
+    return [str(folder / model.path), *(str(folder / str(file["path"])) for file in model.files)]
 
 
 async def _served(registry: Registry, host: str, folder: PurePath) -> list[tuple[str, str]]:

@@ -15,9 +15,7 @@ from core.files.kinds import PICKLES
 from core.files.pickles import Level, PickleScan
 from core.files.values import ByteSource
 
-_WHOLE = (
-    4 << 20
-)  # bytes; smaller files come as they are, of larger ones the beginning: older formats have pickles there
+_WHOLE = 4 << 20  # bytes; smaller files come as they are, of larger ones the beginning, where older formats start
 _END = 1 << 20  # of an archive: its directory
 _MOST = 16 << 20  # of all pickles in an archive
 _HEADER = 1 << 10  # of an entry: its own header and name

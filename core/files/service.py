@@ -31,11 +31,14 @@ _TELL_S = 0.5
 
 
 class FilesService:
-    """The `ModelFiles` of this machine."""
+    """The `ModelFiles` of this machine; `container_with` asks its container engine."""
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, *, container_with: deleting.ContainerWith | None = None
+    ) -> None:
         self._folder = settings.models_dir
         self._registry = registry
+        self._container_with = container_with
 
     @property
     def host(self) -> str:
@@ -140,6 +143,8 @@ class FilesService:
         deleting.refuse_unnamed(model, ref, self._folder)
         await deleting.local_refusals(self._folder, model)
         await deleting.refuse_needed(model, self._folder, self._registry, resolve=deleting.resolved)
+        if self._container_with is not None:
+            deleting.refuse_mounted(model, await self._container_with(deleting.places_of(model, self._folder)))
         return model
 
     async def delete(self, ref: str) -> InstalledModel:

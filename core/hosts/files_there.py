@@ -153,7 +153,8 @@ class FilesThere:
         deleting.refuse_unnamed(model, ref, self.folder, host=self.host)
         await self._refuse_there(model)
         await deleting.refuse_needed(model, self.folder, self._registry, host=self.host, resolve=self._real)
-        await self._refuse_mounted(model)
+        container = await container_with(self._connection, deleting.places_of(model, self.folder), self._real)
+        deleting.refuse_mounted(model, container, host=self.host, target=self._host.target or self.host)
         return model
 
     async def delete(self, ref: str) -> InstalledModel:
@@ -181,16 +182,6 @@ class FilesThere:
         deleting.refuse_detours(top.path or self.folder, {path: one.path for path, one in lie.items() if one.path})
         changed = [top, *parents]  # the list of what is installed lies in the first
         deleting.refuse_unwritable(self.host, (one.path for one in changed if one.path and not one.writable))
-
-    async def _refuse_mounted(self, model: InstalledModel) -> None:
-        """A container that our records don't know may be another user's server."""
-        places = [str(self.folder / model.path), *(self._path(file) for file in model.files)]
-        if name := await container_with(self._connection, places, self._real):
-            raise Refused(
-                f"{self.host}: the container {clean_line(name)} runs with {clean_line(model.path)}.",
-                cause="It is no server of your registry: somebody else may have started it.",
-                remedy=f"When nobody needs it: ssh {self._host.target or self.host} docker stop {clean_line(name)}",
-            )
 
     async def _real(self, paths: Sequence[str]) -> Sequence[str]:
         done = await self._run(files_script.real_argv(), files_script.names(paths))

@@ -23,7 +23,7 @@ from core.hosts.connection import Connection
 from core.hosts.stream_copy import hash_there
 from core.registry.jobs import Job
 from core.registry.records import Server
-from core.registry.values import ServerStatus
+from core.registry.values import LOCAL_HOST, ServerStatus
 from tests.fleet.fleet import Fleet
 from tests.fleet.host import FleetHost
 from tests.fleet.program import modelyard
@@ -254,6 +254,24 @@ async def test_files_that_a_container_of_somebody_else_has_loaded(
     await idle.registry.edit_host("gpu1", {"docker_socket": "/run/no-engine.sock"})
     await (await idle.files_of("gpu1")).delete("custom/--by hand.gguf")
     assert not (models / "custom").exists()
+
+
+async def test_files_that_a_container_of_this_machine_has_loaded(
+    clean_hosts: Fleet, busybox_image: str, idle: Modelyard
+) -> None:
+    """L8: the same here; the engine is a test host's, which has a folder of the same name."""
+    host, here = clean_hosts.hosts[0], await idle.files_of(LOCAL_HOST)
+    file = Path(here.folder, "custom", "m.gguf")
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"theirs")
+    host.docker("run", "-d", "--name", "theirs", "-v", f"{file}:/model.gguf", busybox_image, "sleep", "600")
+    await idle.registry.edit_host(LOCAL_HOST, {"docker_socket": str(host.docker_socket)})
+    with pytest.raises(Refused, match="The container theirs runs with custom/m") as refused:
+        await here.delete("custom/m.gguf")
+    assert refused.value.remedy.endswith(": docker stop theirs")
+    host.docker("rm", "-f", "theirs")
+    await here.delete("custom/m.gguf")
+    assert not file.exists()
 
 
 async def test_files_that_a_job_there_works_on(idle: Modelyard, files: ModelFiles, models: Path) -> None:
