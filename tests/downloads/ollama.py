@@ -21,9 +21,9 @@ _CONFIG = {"model_format": "gguf", "model_family": "llama", "model_type": "135M"
 class OllamaRegistry(FileServer):
     """`manifests` by `space/model:tag`; every blob is given by a signed redirect."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.cdn = Cdn()
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        super().__init__(address)
+        self.cdn = Cdn(address)
         self.manifests: dict[str, bytes] = {}
         self.blobs: dict[str, bytes] = {}
         self.busy = 0  # so many answers are 503

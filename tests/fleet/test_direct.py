@@ -19,6 +19,7 @@ from core.errors import CommandFailed, DiskFull, NotAllowed
 from core.registry.jobs import Job
 from tests.downloads.hub import Hub
 from tests.downloads.inline import working
+from tests.downloads.ollama import OllamaRegistry
 from tests.downloads.server import Fault, FileServer, Served
 from tests.downloads.test_jobs import end_all, workers
 from tests.fleet.fleet import Fleet
@@ -91,6 +92,19 @@ async def test_a_gated_repository_by_the_host_itself(
     assert {"path": "org/name/model.safetensors", "size": len(CONTENT), "sha256": SHA} in model["files"]  # type: ignore[operator]
     assert sorted(path.name for path in there.iterdir() if path.name.startswith(".")) == []
     assert not (host.models_folder / ".modelyard-direct").exists()
+
+
+async def test_a_model_of_ollamas_library(
+    yard: Modelyard, host: FleetHost, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its blobs come by signed redirects to another host."""
+    with OllamaRegistry(str(fleet.network.front[1])).running() as registry:
+        registry.add("library/org:latest", [("model", CONTENT), ("license", b"FREE")])
+        monkeypatch.setenv("MODELYARD_OLLAMA_ENDPOINT", registry.base)
+        job = await begun(yard, "ollama:org", folder="org")
+        assert (await state_of(yard, job.id, "done", "failed")).error == ""
+    assert (host.models_folder / "org" / "org-latest.gguf").read_bytes() == CONTENT
+    assert [(model["title"], model["licence"]) for model in told(host).values()] == [("org:latest", "FREE")]
 
 
 async def test_pickles_are_scanned_where_they_came_to(
