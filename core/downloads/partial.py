@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 from dataclasses import dataclass
@@ -58,9 +59,10 @@ class Partial:
         """A descriptor of the part; a large one has its full size, with its room on the disk taken.
 
         Raises:
-            DiskFull: there is no room.
+            DiskFull: there is no room. FileProblem: another download is writing it.
         """
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        self._take(descriptor)
         try:
             if size > SMALL and os.fstat(descriptor).st_size != size:
                 os.ftruncate(descriptor, 0)
@@ -72,6 +74,18 @@ class Partial:
                 raise no_room(self.target, size) from error
             raise
         return descriptor
+
+    def _take(self, descriptor: int) -> None:
+        """Two that write one file would make a wrong one of it; the kernel lets go when the descriptor is closed."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise FileProblem(
+                f"Another download is writing {self.target}.", remedy="Try again when it is over: what came is used."
+            ) from error
+        except OSError:  # a file system without locks
+            return
 
     def write_note(self, note: Note) -> None:
         """Keep what has come; on a full disk the note before stays, which is true as well."""

@@ -42,7 +42,7 @@ _AT_ONCE = {"copy": 8, "direct": 8, "verify": 2}  # those of downloads are a set
 class _UnderWay:
     """A job that somebody works on."""
 
-    kind: str
+    job: Job
     work: Work
     task: asyncio.Task[None]
 
@@ -115,16 +115,23 @@ class Worker:
     def _is_ready(self, job: Job) -> bool:
         """Its turn has come; one that may still go on at a host is taken up even to be ended."""
         is_wanted = (job.wanted == "run" and job.is_due) or _must_stop_there(job)
-        busy = sum(one.kind == job.kind for one in self._running.values())
+        busy = sum(one.job.kind == job.kind for one in self._running.values())
         is_free = job.id not in self._running and busy < self._at_once.get(job.kind, 0)
-        return job.state == "queued" and is_wanted and is_free
+        return job.state == "queued" and is_wanted and is_free and not self._is_waiting_for_files(job)
+
+    def _is_waiting_for_files(self, job: Job) -> bool:
+        """Another job is fetching some of its files: one that is begun twice, or tried again beside a newer one."""
+        place, files = (job.host, job.folder), _paths(job)
+        return any(
+            (one.job.host, one.job.folder) == place and files & _paths(one.job) for one in self._running.values()
+        )
 
     def _start(self, job: Job) -> None:
         try:
             work = self._workshop.make(job)
         except ModelyardError as error:  # what was kept of it can't be used
             work = _Broken(error)
-        self._running[job.id] = _UnderWay(kind=job.kind, work=work, task=asyncio.create_task(self._do(job, work)))
+        self._running[job.id] = _UnderWay(job=job, work=work, task=asyncio.create_task(self._do(job, work)))
 
     async def _do(self, job: Job, work: Work) -> None:
         began = {"state": "running", "lease": {"pid": os.getpid()}, "attempts": job.attempts + 1, "not_before": None}
@@ -215,6 +222,11 @@ async def _within(seconds: float, event: asyncio.Event) -> bool:
 def _rate(history: deque[tuple[float, int]]) -> float:
     (began, before), (ended, after) = history[0], history[-1]
     return max(0.0, (after - before) / (ended - began)) if ended > began else 0.0
+
+
+def _paths(job: Job) -> set[str]:
+    """The files of a download, below its folder."""
+    return {str(file["path"]) for file in job.spec.get("listing", {}).get("files", ())}
 
 
 def _must_stop_there(job: Job) -> bool:

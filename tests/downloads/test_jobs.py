@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from core.app import Modelyard
+from core.downloads.partial import Partial
 from core.downloads.room import check_room, make_folder, to_come
 from core.downloads.sources.base import Listing, SourceFile
 from core.errors import DiskFull, FileProblem, ModelyardError
@@ -399,3 +400,30 @@ async def test_a_line_that_is_gone_is_told_while_it_is_waited_for(
             busy[0] = busy[0] and not seen.doing
         assert seen.state == "done"
     assert told == {"", "waiting for the line: the server answered 503"}
+
+
+async def test_two_jobs_of_one_file_make_one_right_file(
+    server: FileServer, models: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D6: begun twice at once, or an old one tried again beside a newer one: the second waits for the first."""
+    server.files["model.gguf"].slow_s = 0.01
+    async with Modelyard.open(settings) as yard, working(yard, monkeypatch):
+        first = await yard.downloads.start(await yard.downloads.look(server.url("model.gguf")))
+        known = {name: getattr(first, name) for name in ("user_id", "title", "folder", "spec", "bytes_total")}
+        second = await yard.registry.add_job(Job(**known))
+        over = [[job async for job in yard.downloads.follow(one.id)][-1] for one in (first, second)]
+    assert [job.state for job in over] == ["done", "failed"]
+    assert over[1].error.startswith("There is another file"), "an address tells no hash to know it by"
+    assert (models / "custom" / "model.gguf").read_bytes() == CONTENT
+    assert server.sent < 1.2 * len(CONTENT)
+
+
+def test_a_part_has_one_writer(tmp_path: Path) -> None:
+    """D6: whatever began it, a file that two would write is refused to the second, and the first goes on."""
+    part = Partial(tmp_path / "model.gguf")
+    descriptor = part.open(10)
+    with pytest.raises(FileProblem, match="Another download is writing"):
+        Partial(tmp_path / "model.gguf").open(10)
+    assert part.path.exists()
+    os.close(descriptor)
+    os.close(part.open(10))
