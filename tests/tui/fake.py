@@ -18,11 +18,12 @@ from core.deploy.actions import actions
 from core.deploy.values import GpuFit, MemoryEstimate, Plan
 from core.downloads.service import DownloadService
 from core.downloads.verifications import VerifyService
-from core.errors import HostKeyUnknown, InvalidInput, StartFailed
+from core.errors import HostKeyUnknown, HostSilent, InvalidInput, StartFailed
 from core.events import Event, EventBus, HostChanged, LogLine, Progress, ServerChanged, now
 from core.exchange.service import ExchangeService
 from core.files.service import FilesService
 from core.findings import Finding, Severity
+from core.hosts.files_of import FilesOf
 from core.hosts.values import HostOverview
 from core.keys.store import key_store
 from core.registry.records import Host, Model, Server
@@ -108,6 +109,10 @@ class FakeHosts:
             reachable=True,
             engine="Docker 28",
         )
+
+    def connection(self, host: Host) -> Any:
+        """A test that needs one puts it here."""
+        raise HostSilent(f"{host.name} is played: no line leads to it.")
 
     async def check(self, name: str) -> list[Finding]:
         return self._script.doctor
@@ -278,6 +283,7 @@ class Yard:
         self.registry = registry
         downloads, files = DownloadService(settings, registry), FilesService(settings, registry)
         hosts = cast("Any", FakeHosts(registry, self.bus, self.script))
+        files_of = FilesOf(files, hosts, registry)
         try:
             yield Modelyard(
                 settings=settings,
@@ -294,7 +300,8 @@ class Yard:
                 downloads=downloads,
                 files=files,
                 copies=cast("Any", self.copies),
-                verifications=VerifyService(registry, hosts, files, downloads),
+                files_of=files_of,
+                verifications=VerifyService(registry, files_of, downloads),
             )
         finally:
             await database.close()

@@ -7,7 +7,7 @@ import os
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from textual.pilot import Pilot
@@ -16,7 +16,10 @@ from core.downloads.service import DownloadService
 from core.downloads.sources.base import Listing, SourceFile
 from core.files import installed
 from core.files.installed import InstalledModel
+from core.files.model_files import FoundFile, Survey, Usage, usage_of
+from core.hosts.files_of import FilesOf
 from core.registry.jobs import Job
+from core.registry.values import LOCAL_HOST
 from tests.tui.fake import GIB, Yard
 from tests.tui.user import press, rows, screen_text, select, until
 from tests.unit.stores import ollama_store
@@ -43,15 +46,13 @@ _MODELS = (
 _SCAN = {"level": "suspicious", "found": ["torch._utils._rebuild_parameter"], "scanner": "picklescan"}
 
 
-def _put(folder: Path, place: str, source: str, gib: float, names: tuple[str, ...], **more: Any) -> None:
+def _told(place: str, source: str, gib: float, names: tuple[str, ...], **more: Any) -> InstalledModel:
+    """A model as a folder's record tells of it."""
     files = []
     for path in [f"{place}/{name}" for name in names] or [place]:
         amount = 1_400 if path.endswith(".json") else int(gib * GIB)
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        with (folder / path).open("wb") as file:
-            file.truncate(amount)  # a hole: it takes no room
         files.append({"path": path, "size": amount, "sha256": hashlib.sha256(path.encode()).hexdigest(), **more})
-    told = InstalledModel(
+    return InstalledModel(
         path=place,
         title=place.rpartition("/")[2],
         source=source,
@@ -59,6 +60,15 @@ def _put(folder: Path, place: str, source: str, gib: float, names: tuple[str, ..
         installed_at=(_AT - timedelta(days=9)).isoformat(),
         files=tuple(files),
     )
+
+
+def _put(folder: Path, place: str, source: str, gib: float, names: tuple[str, ...], **more: Any) -> None:
+    told = _told(place, source, gib, names, **more)
+    for one in told.files:
+        path = folder / str(one["path"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.truncate(int(one["size"]))  # a hole: it takes no room
     known = [*installed.read(folder), told]
     (folder / installed.NAME).write_text(installed.text_of(known), encoding="utf-8")
 
@@ -151,6 +161,75 @@ async def installed_tab(pilot: Pilot[None], yard: Yard) -> None:
     await _open(pilot, yard)
     await select(pilot, "lora/style.ckpt")
     await _card(pilot)
+
+
+_THERE = (
+    ("Qwen/Qwen3-235B-A22B", "hf:Qwen/Qwen3-235B-A22B@8efa61", 438.0, _PARTS),
+    ("Qwen/Qwen3-32B", "hf:Qwen/Qwen3-32B@9216db58", 61.0, _PARTS),
+    ("openai/gpt-oss-120b", "hf:openai/gpt-oss-120b@b5c939de", 60.8, _PARTS),
+    ("zai-org/GLM-4.5-Air", "hf:zai-org/GLM-4.5-Air@a24ceef6", 205.8, _PARTS),
+)
+
+
+class PlayedFiles:
+    """The models folder of a host that is not there."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.folder = PurePosixPath("/data/models")
+
+    async def installed(self) -> list[InstalledModel]:
+        return [_told(place, source, gib, names) for place, source, gib, names in _THERE]
+
+    async def stores(self) -> list[InstalledModel]:
+        return []
+
+    async def survey(self, models: list[InstalledModel]) -> Survey:
+        unknown = [FoundFile(path="carried/Kimi-K2-Q4_K_M.gguf", size=int(578.6 * GIB))]
+        total, free = sum(model.size for model in models) + unknown[0].size, int(1210.4 * GIB)
+        usage = usage_of(models, [], host=self.host, folder=self.folder, total=total, free=free)
+        return Survey(unknown=unknown, stores=[], usage=usage)
+
+    async def usage(self) -> Usage:
+        return (await self.survey(await self.installed())).usage
+
+
+async def _of_a_host(pilot: Pilot[None], yard: Yard) -> None:
+    """The installed tab of a host of the fleet."""
+
+    here = FilesOf.__call__
+
+    async def files_of(self: FilesOf, host: str) -> Any:
+        return await here(self, host) if host == LOCAL_HOST else PlayedFiles(host)
+
+    setattr(FilesOf, "__call__", files_of)  # noqa: B010
+    await _open(pilot, yard)
+    await press(pilot, "h")
+    await until(pilot, lambda: "asking" not in screen_text(pilot), "the hosts have answered")
+
+
+async def hosts_to_choose(pilot: Pilot[None], yard: Yard) -> None:
+    """Whose models to show."""
+    await _of_a_host(pilot, yard)
+    await press(pilot, "down")
+
+
+async def host_tab(pilot: Pilot[None], yard: Yard) -> None:
+    """What is installed on a host."""
+    await _of_a_host(pilot, yard)
+    await press(pilot, *"atlas", "enter")
+    await until(pilot, lambda: "Installed 5 on atlas" in screen_text(pilot), "its models")
+    await select(pilot, "Qwen/Qwen3-32B")
+    await _card(pilot)
+
+
+async def host_picker(pilot: Pilot[None], yard: Yard) -> None:
+    """A host's models, where a form asks for one."""
+    await _of_a_host(pilot, yard)
+    await press(pilot, "escape", "1", "a", "ctrl+o")
+    await until(pilot, lambda: "Showing" in screen_text(pilot), "the picker")
+    await press(pilot, "ctrl+g", *"atlas", "enter")
+    await until(pilot, lambda: "Showing 4 of 4" in screen_text(pilot), "its models")
 
 
 async def jobs_tab(pilot: Pilot[None], yard: Yard) -> None:

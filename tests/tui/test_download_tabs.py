@@ -218,7 +218,7 @@ async def test_what_is_kept_by_other_tools_and_what_is_dangerous_is_marked(setti
         assert rows(pilot) == ["lora/evil.ckpt"]
         await press(pilot, "U")
         await until(pilot, lambda: "atlas" in screen_text(pilot), "the host")
-        for part in ("By family", "lora", "The largest", "Hosts", "free"):
+        for part in ("By family", "lora", "The largest", "Other hosts", "free"):
             assert part in screen_text(pilot), part
 
 

@@ -40,7 +40,7 @@ def this_machine_is_real(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     def connection(_hosts: FakeHosts, host: Host) -> LocalConnection:
         return LocalConnection(host, yard.settings)
 
-    monkeypatch.setattr(FakeHosts, "connection", connection, raising=False)
+    monkeypatch.setattr(FakeHosts, "connection", connection)
 
 
 @pytest.fixture

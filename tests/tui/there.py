@@ -84,7 +84,7 @@ def hosts_in(folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) 
             connections[host.name] = Behind(host, settings, made.lines[host.name])
         return connections[host.name]
 
-    monkeypatch.setattr(FakeHosts, "connection", connection, raising=False)
+    monkeypatch.setattr(FakeHosts, "connection", connection)
     return made
 
 

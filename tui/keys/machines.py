@@ -73,6 +73,15 @@ GROUPS: Mapping[str, Group] = {
                 weight=6,
             ),
             Key(
+                id="hosts.models",
+                keys="m",
+                action="do('models')",
+                label="Models",
+                help="Show the models that are installed there",
+                needs="no host is selected",
+                weight=6,
+            ),
+            Key(
                 id="hosts.remove",
                 keys="x",
                 action="do('remove')",

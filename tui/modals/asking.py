@@ -45,4 +45,13 @@ class AskingDialog(Dialog[bool | None], Generic[T]):
 
     async def _wait(self) -> None:
         await asyncio.wait([self._work])
-        self.dismiss(True)
+        self._close()
+
+    def on_screen_resume(self) -> None:
+        """The answer may have come while something lay over the dialog."""
+        super().on_screen_resume()
+        self._close()
+
+    def _close(self) -> None:
+        if self._work.done() and self.is_current:
+            self.dismiss(True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 8
 _PATIENCE_S = 15.0
-_NAME, _FOLDER = 18, 27  # cells
+_NAME, _FOLDER = 16, 21  # cells
 _LITTLE = 20  # less than this part of a disk is
 
 
@@ -66,8 +66,8 @@ class HostPicker(ChooseDialog):
                 return _told(await self._yard.hosts.overview(name))
         except TimeoutError:
             return toned("no answer in time", "bad")
-        except ModelyardError as error:
-            return toned(error.message, "bad")
+        except ModelyardError:  # it was removed meanwhile
+            return toned("✗ not known", "bad")
 
     def _line(self, number: int) -> Content:
         """In columns."""
@@ -86,7 +86,7 @@ class HostPicker(ChooseDialog):
 
 def _told(overview: HostOverview) -> Content:
     if not overview.reachable:
-        return toned(f"✗ {overview.problem or 'not reachable'}", "bad")
+        return toned("✗ can't be reached", "bad")  # the Hosts screen says why
     return _free(overview.disk) if overview.disk else toned("not told", "dim")
 
 

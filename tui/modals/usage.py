@@ -1,4 +1,4 @@
-"""What models take on the disks (D8): by family on this machine, and what each host has left."""
+"""What models take on the disks (D8): by family on the host that is shown, and in all on each other one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from textual.widget import Widget
 
 from core.errors import ModelyardError
 from core.files.stores import LABELS
-from core.registry.values import LOCAL_HOST
 from tui.keys import bindings
 from tui.modals.dialog import Dialog
-from tui.show import bar, hanging, line, plural, size, toned
+from tui.show import bar, hanging, line, named, plural, size, toned
 from tui.widgets.plain import Flow
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from tui.screens.download_views import Known
 
 _PATIENCE_S = 15.0
+_LOOK_S = 60.0
 _NAME, _BAR = 34, 16
 _MOST_MODELS = 10
 _LITTLE = 20  # less than this part of a disk
@@ -56,7 +56,7 @@ class UsageDialog(Dialog[None]):
         self.run_worker(self._ask_all(), group="look", exit_on_error=True)
 
     async def _ask_all(self) -> None:
-        hosts = [host for host in await self._yard.registry.hosts() if host.kind != LOCAL_HOST]
+        hosts = [host for host in await self._yard.registry.hosts() if host.name != self._known.host]
         self._hosts = {host.name: toned("asking…", "dim") for host in hosts}
         self.call_after_refresh(self._draw)
         await asyncio.gather(*(self._ask(host) for host in hosts))
@@ -69,7 +69,19 @@ class UsageDialog(Dialog[None]):
             self._hosts[host.name] = toned(f"✗ {getattr(error, 'message', 'It did not answer in time.')}", "bad")
         else:
             self._hosts[host.name] = _disk(overview)
+            if overview.reachable:
+                self._draw()
+                self._hosts[host.name] += await self._models(host)
         self._draw()
+
+    async def _models(self, host: Host) -> Content:
+        """What they take there: a look at all of its models folder, which comes after what is told at once."""
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                usage = await (await self._yard.files_of(host.name)).usage()
+        except (ModelyardError, TimeoutError):
+            return toned(", models not counted", "dim")
+        return toned(f", {size(usage.total)} in {plural(len(usage.models), 'model')}", "")
 
     def _draw(self) -> None:
         for flow in self.query(Flow):
@@ -77,20 +89,21 @@ class UsageDialog(Dialog[None]):
 
     def _lines(self, room: int) -> list[Content]:
         usage = self._known.usage
+        where = named(self._known.host)
         if usage is None:
-            return [toned("The models folder can't be read.", "bad")]
+            return [toned(f"The models folder of {where} can't be read.", "bad")]
         kept = {LABELS.get(store, store): amount for store, amount in usage.stores.items()}
         families = sorted((usage.families | kept).items(), key=lambda pair: -pair[1])
         largest = sorted(self._known.files, key=lambda row: -row.size)[:_MOST_MODELS]
         return [
-            line(f"{size(usage.total)} in {plural(len(usage.models), 'model')}, {size(usage.free)} free").stylize(
-                "bold"
-            ),
+            line(
+                f"{size(usage.total)} in {plural(len(usage.models), 'model')} on {where}, {size(usage.free)} free"
+            ).stylize("bold"),
             toned(usage.folder, "dim"),
             *_table("By family", families),
             *_table("The largest", _sizes(largest)),
-            *([Content(), Content.styled("Hosts", "$quiet")] if self._hosts else []),
-            *(hanging(_named(name), told, room) for name, told in self._hosts.items()),
+            *([Content(), Content.styled("Other hosts", "$quiet")] if self._hosts else []),
+            *(hanging(_named(named(name)), told, room) for name, told in self._hosts.items()),
         ]
 
 
@@ -116,7 +129,7 @@ def _row(name: str, amount: int, most: int) -> Content:
 def _disk(overview: HostOverview) -> Content:
     disk = overview.disk
     if disk is None:
-        return toned(f"? {overview.problem or 'not told'}", "warn")
+        return toned(f"? {overview.problem or 'the disk is not told'}", "warn")
     return toned(
         f"{size(disk.free):>9} free of {size(disk.total)}", "warn" if disk.free < disk.total // _LITTLE else ""
     )

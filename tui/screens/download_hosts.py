@@ -81,6 +81,7 @@ class HostReading(DownloadReading):
                 self.known = replace(self.known, is_asking=True)
                 await self.show_rows()
                 await self._look_there(host)
+                self._say_old(host)
         finally:
             if host == self.host:
                 self.known = replace(self.known, is_asking=False)
@@ -95,6 +96,12 @@ class HostReading(DownloadReading):
             await self.no_files(host, problem)
         else:
             await self.read_files(files, await self.told(files), None)
+
+    def _say_old(self, host: str) -> None:
+        """Rows that stay though their host doesn't answer any more."""
+        look = self.looks.get(host, Look())
+        if look.problem is not None and look.rows:
+            self.modelyard.toast(f"Not up to date: {look.problem.message} {look.problem.remedy}", tone="warning")
 
     @property
     def problem(self) -> ModelyardError | None:

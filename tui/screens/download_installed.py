@@ -29,7 +29,7 @@ _EMPTY_THERE = (
     "Nothing is installed on {}.\n\nEsc goes back to this machine, where C copies a model to hosts and a lets a host "
     "download by itself."
 )
-_NAME = 16  # cells
+_NAME = 12  # cells
 _ONE = frozenset({"model", "use", "copy", "training"})
 
 

@@ -130,7 +130,8 @@ class DownloadsScreen(HostReading):
 
     def _say_counts(self, shown: int) -> None:
         counts = f"{shown:,} of {len(self.view.table.rows):,}"
-        showing = "" if self.has_class("-narrow") and len(counts) > _MOST_COUNTED else "Showing "
+        is_long = len(counts) > _MOST_COUNTED or self.host != LOCAL_HOST  # its name stands in the same line
+        showing = "" if self.has_class("-narrow") and is_long else "Showing "
         self.query_one("#count", Plain).show(f"{showing}{counts}")
         self.query_one(Summary).flow(self._summary)
         self.query_one(Chips).show_chips(self.view.table.chips())

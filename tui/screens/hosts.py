@@ -210,6 +210,15 @@ class HostsScreen(ListScreen):
             self.modelyard.toast(f"Added the model {model.name}; the models screen deploys it", timeout=8)
         self.reload_soon()
 
+    async def do_models(self) -> None:
+        """Its installed models, on the screen that is for them."""
+        from tui.screens.downloads import DownloadsScreen
+
+        name = self.chosen.host.name
+        await self.app.switch_mode("downloads")
+        if isinstance(self.app.screen, DownloadsScreen):
+            await self.app.screen.show_host(name)
+
     async def do_refresh(self) -> None:
         """Ask it again."""
         name = self.chosen.host.name
