@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from core.downloads.service import DownloadService
     from core.downloads.verifications import VerifyService
     from core.exchange.service import ExchangeService
-    from core.files.model_files import ModelFiles
     from core.files.service import FilesService
+    from core.hosts.files_of import FilesOf
     from core.hosts.service import HostService
     from core.keys.store import KeyStore
     from core.registry.store import Registry
@@ -49,20 +49,8 @@ class Modelyard:
     downloads: DownloadService
     files: FilesService
     copies: CopyService
+    files_of: FilesOf
     verifications: VerifyService
-
-    async def files_of(self, host: str) -> ModelFiles:
-        """The model files of a host: this machine's, or those of one behind SSH.
-
-        Raises:
-            NotFound: there is no such host.
-        """
-        record = await self.registry.get_host(host)
-        if record.kind == LOCAL_HOST:
-            return self.files
-        from core.hosts.files_there import FilesThere
-
-        return FilesThere(record, self.hosts.connection(record), self.registry)
 
     @classmethod
     @asynccontextmanager
@@ -87,6 +75,7 @@ class Modelyard:
         from core.downloads.verifications import VerifyService
         from core.exchange.service import ExchangeService
         from core.files.service import FilesService
+        from core.hosts.files_of import FilesOf
         from core.hosts.service import HostService
         from core.keys.store import key_store
         from core.providers.places import Places
@@ -108,6 +97,7 @@ class Modelyard:
         places = Places(registry, access, keys)
         analytics = AnalyticsService(registry, Sampler(registry, access))
         files = FilesService(settings, registry, container_with=partial(_container_here, registry, hosts))
+        files_of = FilesOf(files, hosts, registry)
         downloads = DownloadService(settings, registry, keys, hosts)
         chat = ChatService(registry, places)
         try:
@@ -126,7 +116,8 @@ class Modelyard:
                 downloads=downloads,
                 files=files,
                 copies=CopyService(registry, hosts, files, downloads),
-                verifications=VerifyService(registry, hosts, files, downloads),
+                files_of=files_of,
+                verifications=VerifyService(registry, files_of, downloads),
             )
         finally:
             await chat.close()

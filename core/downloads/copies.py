@@ -13,6 +13,7 @@ from core.downloads.copy_work import is_found
 from core.downloads.entries import entries
 from core.downloads.outgoing import Outgoing, find
 from core.errors import InvalidInput, ModelyardError, NotAllowed, Refused
+from core.hosts.base_dir import models_dir_of
 from core.registry.values import LOCAL_HOST
 
 if TYPE_CHECKING:
@@ -98,10 +99,7 @@ class CopyService:
         host = await self._registry.get_host(name)
         if host.kind == LOCAL_HOST:
             raise NotAllowed("The files are on this machine already.", remedy="Name another host: modelyard hosts list")
-        if not host.models_dir.startswith("/"):
-            raise NotAllowed(
-                f"{host.name} has no models folder.", remedy=f"modelyard files base-dir FOLDER --host {host.name}"
-            )
+        models_dir_of(host)
         return host
 
     async def _begin(self, outgoing: Outgoing, host: Host, spec: dict[str, object], priority: int) -> Job | CopyFailed:

@@ -149,15 +149,13 @@ class DownloadService:
 
     async def _direct(self, name: str, place: str, listing: Listing) -> PurePosixPath:
         from core.downloads.direct import refuse_unable
+        from core.hosts.base_dir import models_dir_of
 
         host = await self._registry.get_host(name)
-        if not host.models_dir.startswith("/"):
-            raise NotAllowed(
-                f"{host.name} has no models folder.", remedy=f"modelyard files base-dir FOLDER --host {host.name}"
-            )
+        folder = models_dir_of(host)
         assert self._hosts is not None
-        await refuse_unable(self._hosts.connection(host), host.models_dir, listing)
-        return PurePosixPath(host.models_dir) / place
+        await refuse_unable(self._hosts.connection(host), folder, listing)
+        return PurePosixPath(folder) / place
 
     async def _log_in(self, job: Job) -> None:
         """With this program's agent: the worker, which can't ask anybody, shares the connection."""

@@ -6,15 +6,16 @@ import asyncio
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.downloads.entries import COPIED
 from core.downloads.outgoing import OutgoingFile, outgoing_file
 from core.downloads.sources import source_for
-from core.errors import DownloadDenied, FileProblem, ModelyardError, NotAllowed
-from core.files import installed
+from core.errors import DownloadDenied, FileProblem, ModelyardError, Refused
+from core.files import installed, stores
 from core.files.service import is_bad
-from core.hosts import installed_there
+from core.hosts.base_dir import models_dir_of
 from core.registry.values import LOCAL_HOST
 from core.text import clean_line
 
@@ -22,20 +23,18 @@ if TYPE_CHECKING:
     from core.downloads.service import DownloadService
     from core.downloads.sources.base import Listing
     from core.files.installed import InstalledModel
-    from core.files.service import FilesService
-    from core.hosts.service import HostService
+    from core.files.model_files import ModelFiles
+    from core.hosts.files_of import FilesOf
     from core.registry.jobs import Job
-    from core.registry.records import Host
     from core.registry.store import Registry
 
 
 class VerifyService:
     """The worker reads; what a check found is in its job's `files`, each with a `condition`."""
 
-    def __init__(self, registry: Registry, hosts: HostService, files: FilesService, downloads: DownloadService) -> None:
+    def __init__(self, registry: Registry, files_of: FilesOf, downloads: DownloadService) -> None:
         self._registry = registry
-        self._hosts = hosts
-        self._files = files
+        self._files_of = files_of
         self._downloads = downloads
 
     async def start(self, refs: Sequence[str] = (), *, host: str = LOCAL_HOST, priority: int = 0) -> Job:
@@ -46,15 +45,16 @@ class VerifyService:
         """
         from core.registry.jobs import Job, JobKind
 
-        record = await self._registry.get_host(host)
-        folder, models = await self._installed(record, refs)
+        models_dir_of(await self._registry.get_host(host))
+        there = await self._files_of(host)
+        models = await _found(there, refs) if refs else await there.installed()
         files = [{**file, "model": model.path} for model in models for file in model.files]
         job = Job(
             user_id=self._registry.user_id,
             kind=JobKind.VERIFY,
             title=models[0].title if len(models) == 1 else f"{len(models)} models",
             host=host,
-            folder=folder,
+            folder=str(there.folder),
             spec={"models": [model.path for model in models], "files": files},
             bytes_total=sum(int(file["size"]) for file in files),
             priority=priority,
@@ -72,34 +72,22 @@ class VerifyService:
             if is_bad(found["condition"]):
                 file = wanted[found["path"]]
                 bad.setdefault(str(file["model"]), []).append(file)
-        record = await self._registry.get_host(job.host)
-        _, models = await self._installed(record, sorted(bad)) if bad else ("", [])
         started: list[Job | ModelyardError] = []
-        for model in models:
+        for model in await _found(await self._files_of(job.host), sorted(bad)):
             started += await self._repair(job, model, bad[model.path])
         return started
-
-    async def _installed(self, host: Host, refs: Sequence[str]) -> tuple[str, list[InstalledModel]]:
-        if host.kind == LOCAL_HOST:
-            found = [await self._files.get(ref) for ref in refs] if refs else await self._files.installed()
-            return str(self._files.folder), found
-        if not host.models_dir.startswith("/"):
-            raise NotAllowed(
-                f"{host.name} has no models folder.", remedy=f"modelyard files base-dir FOLDER --host {host.name}"
-            )
-        connection = self._hosts.connection(host)
-        if not refs:
-            return host.models_dir, await installed_there.read(connection, host.models_dir)
-        return host.models_dir, [await installed_there.get(connection, host.models_dir, ref) for ref in refs]
 
     async def _repair(
         self, job: Job, model: InstalledModel, bad: Sequence[Mapping[str, Any]]
     ) -> list[Job | ModelyardError]:
-        from core.registry.values import LOCAL_HOST
-
+        try:
+            stores.refuse_repair(model)
+        except Refused as refused:
+            return [refused]
         here: list[OutgoingFile] = []
         if job.host != LOCAL_HOST:
-            here = await asyncio.to_thread(self._here, bad, await self._files.installed())
+            mine = await self._files_of(LOCAL_HOST)
+            here = await asyncio.to_thread(_here, bad, await mine.installed(), Path(mine.folder))
         left = [file for file in bad if file["path"] not in {one.place for one in here}]
         started: list[Job | ModelyardError] = [await self._sent(job, model, here)] if here else []
         if left:
@@ -108,17 +96,6 @@ class VerifyService:
             except ModelyardError as error:
                 started.append(error)
         return started
-
-    def _here(self, bad: Sequence[Mapping[str, Any]], known: Sequence[InstalledModel]) -> list[OutgoingFile]:
-        """Those of them that this machine has as well, by their hash."""
-        by_hash = {str(file["sha256"]): file for model in known for file in model.files if file.get("sha256")}
-        found = []
-        for file in bad:
-            mine = by_hash.get(str(file.get("sha256", "")))
-            path = self._files.folder / str(mine["path"]) if mine else None
-            if mine and path and path.is_file() and path.stat().st_size == int(file["size"]):
-                found.append(outgoing_file(path, str(file["path"]), mine))
-        return found
 
     async def _sent(self, job: Job, model: InstalledModel, files: Sequence[OutgoingFile]) -> Job:
         from core.registry.jobs import Job as Record
@@ -161,6 +138,22 @@ class VerifyService:
         listing = await self._look(model)
         part, folder = _part(listing, model, bad)
         return await self._downloads.start(part, folder=folder, host=job.host, repair=True)
+
+
+async def _found(files: ModelFiles, refs: Sequence[str]) -> list[InstalledModel]:
+    return [await files.get(ref) for ref in refs]
+
+
+def _here(bad: Sequence[Mapping[str, Any]], known: Sequence[InstalledModel], folder: Path) -> list[OutgoingFile]:
+    """Those of them that this machine has as well, by their hash; blocks."""
+    by_hash = {str(file["sha256"]): file for model in known for file in model.files if file.get("sha256")}
+    found = []
+    for file in bad:
+        mine = by_hash.get(str(file.get("sha256", "")))
+        path = folder / str(mine["path"]) if mine else None
+        if mine and path and path.is_file() and path.stat().st_size == int(file["size"]):
+            found.append(outgoing_file(path, str(file["path"]), mine))
+    return found
 
 
 def _part(listing: Listing, model: InstalledModel, bad: Sequence[Mapping[str, Any]]) -> tuple[Listing, str]:

@@ -94,15 +94,31 @@ def refuse_change(model: InstalledModel) -> None:
     Raises:
         Refused: it is such a model.
     """
-    if not model.store:
-        return
-    name = clean_line(model.title).partition(",")[0]
-    remedy = f"ollama rm {name}" if model.store == OLLAMA else f"hf cache rm model/{name}"
-    raise Refused(
-        f"{name} is in {LABELS[model.store]}, which belongs to another program.",
-        cause="Nothing in there is moved, changed or deleted from here: its own records would no longer be true.",
-        remedy=remedy,
-    )
+    name = _first_name(model)
+    _refuse(model, f"ollama rm {name}" if model.store == OLLAMA else f"hf cache rm model/{name}")
+
+
+def refuse_repair(model: InstalledModel) -> None:
+    """Nor are they mended from here.
+
+    Raises:
+        Refused: it is such a model.
+    """
+    name = _first_name(model)
+    _refuse(model, f"ollama pull {name}" if model.store == OLLAMA else f"hf download --force-download {name}")
+
+
+def _refuse(model: InstalledModel, remedy: str) -> None:
+    if model.store:
+        raise Refused(
+            f"{_first_name(model)} is in {LABELS[model.store]}, which belongs to another program.",
+            cause="Nothing in there is moved, changed or deleted from here: its own records would no longer be true.",
+            remedy=remedy,
+        )
+
+
+def _first_name(model: InstalledModel) -> str:
+    return clean_line(model.title).partition(",")[0]
 
 
 def root_of(path: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, NotAllowed
 from core.registry.values import LOCAL_HOST
 from core.settings import choose_models_dir
 
@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     from core.registry.records import Host
     from core.registry.store import Registry
     from core.settings import Settings
+
+
+def models_dir_of(host: Host) -> str:
+    """Its models folder.
+
+    Raises:
+        NotAllowed: it has none.
+    """
+    if not host.models_dir.startswith("/"):
+        raise NotAllowed(
+            f"{host.name} has no models folder.", remedy=f"modelyard files base-dir FOLDER --host {host.name}"
+        )
+    return host.models_dir
 
 
 async def set_base_dir(registry: Registry, settings: Settings, host_name: str, folder: str) -> Host:

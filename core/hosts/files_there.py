@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from core.errors import CommandFailed, NotAllowed, Refused
+from core.errors import CommandFailed, Refused
 from core.events import Progress
 from core.files import adopting, deleting, pickle_fetch, stores
 from core.files.model_files import FileChecked, FoundFile, Survey, Usage, usage_of
@@ -17,6 +17,7 @@ from core.files.service import event_of, find, found
 from core.files.tree import Tree
 from core.files.verify import Checked, Condition
 from core.hosts import files_script, installed_there, remote, stores_there
+from core.hosts.base_dir import models_dir_of
 from core.hosts.hashes_there import Hashed, hash_files
 from core.hosts.mounted import container_with
 from core.hosts.stream_copy import look
@@ -104,7 +105,7 @@ class FilesThere:
                         yield _progress(model.path, f"verifying {model.title}", event, sum(reading.values()))
 
     async def adopt(self, folder: str = "") -> AsyncGenerator[Progress | InstalledModel, None]:
-        self._refuse_no_folder()
+        models_dir_of(self._host)
         under = adopting.below(self.folder, folder, host=self.host)
         there = (await self._look(every=True)).tree.files
         known = {model.path: model for model in await self.installed()}
@@ -206,12 +207,6 @@ class FilesThere:
 
     def _path(self, file: Mapping[str, Any]) -> str:
         return posixpath.join(self.folder, str(file["path"]))
-
-    def _refuse_no_folder(self) -> None:
-        if not self._host.models_dir:
-            raise NotAllowed(
-                f"{self.host} has no models folder.", remedy=f"modelyard files base-dir FOLDER --host {self.host}"
-            )
 
     def _refuse_unread(self, hashes: Mapping[str, str]) -> None:
         if unread := next((path for path, sha256 in hashes.items() if not sha256), None):
