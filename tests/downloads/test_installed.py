@@ -123,6 +123,20 @@ def test_what_other_tools_keep_is_listed_and_used_in_place(models: Path, monkeyp
     assert Path(record["path"]).exists()
 
 
+def test_what_other_tools_keep_is_checked_and_not_mended(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """X8, D9: it says who has to fetch it again."""
+    store = models.parent / "ollama"
+    ollama_store(store)
+    monkeypatch.setenv("OLLAMA_MODELS", str(store))
+    blob = max((store / "blobs").iterdir(), key=lambda path: path.stat().st_size)
+    damaged = blob.read_bytes()[:-1] + b"?"
+    blob.write_bytes(damaged)
+    checked = modelyard("files", "verify", "llama3.2:1b", "--repair", "--json")
+    assert checked.code == 3
+    assert "ollama pull llama3.2:1b" in checked.err
+    assert blob.read_bytes() == damaged
+
+
 def test_what_a_pickle_would_do_is_told(models: Path) -> None:
     """D5: taken up and inspected; it never runs."""
     victim = models / "victim"
