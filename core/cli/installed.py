@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,14 @@ import click
 
 from core.cli import ask
 from core.cli.command import command
+from core.errors import NotFound
 from core.files.model_files import option
 from core.registry.values import LOCAL_HOST
 from core.text import clean_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from core.app import Modelyard
     from core.cli.output import Output
     from core.files.installed import InstalledModel
@@ -49,8 +53,20 @@ async def list_installed(yard: Modelyard, *, out: Output, search: str, host_name
         out.document({"models": [installed_fields(one) for one in models], "unknown": unknown})
         return
     _show_models(out, models)
-    for path in unknown:
-        out.line(f"Not told of: {path} (modelyard files adopt{option(host_name)} takes it up)")
+    for what, them in _untold(unknown):
+        out.line(f"Not told of: {what} (modelyard files adopt{option(host_name)} takes {them} up)")
+
+
+def _untold(paths: list[str]) -> Iterator[tuple[str, str]]:
+    """Each file, or of a folder with many of them how many; and what they are all called."""
+    folders: dict[str, list[str]] = {}
+    for path in paths:
+        folders.setdefault(path.rpartition("/")[0], []).append(path)
+    for folder, files in folders.items():
+        if len(files) > _MOST_NAMED:
+            yield f"{len(files)} model files in {folder}", "them"
+        else:
+            yield from ((path, "it") for path in files)
 
 
 async def known_models(yard: Modelyard, host_name: str) -> list[InstalledModel]:
@@ -97,8 +113,10 @@ async def adopt(yard: Modelyard, *, out: Output, folder: str, host_name: str) ->
     from core.cli.output import size
     from core.files.installed import InstalledModel
 
-    reporter, taken = Reporter(silent=out.json), []
-    async with aclosing((await yard.files_of(host_name)).adopt(folder)) as events:
+    reporter, taken, files = Reporter(silent=out.json), [], await yard.files_of(host_name)
+    if host_name == LOCAL_HOST and not await asyncio.to_thread(Path(files.folder, folder).exists):
+        raise NotFound(f"There is no {folder} in {files.folder}.", remedy="modelyard files list shows what lies there.")
+    async with aclosing(files.adopt(folder)) as events:
         async for event in events:
             if isinstance(event, InstalledModel):
                 taken.append(event)

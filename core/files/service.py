@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -14,7 +15,7 @@ from core.events import Progress
 from core.files import adopting, deleting, installed, stores, tree
 from core.files.here import HereSource
 from core.files.installed import InstalledModel
-from core.files.kinds import is_weights
+from core.files.kinds import ALONE, is_weights
 from core.files.model_files import FileChecked, FoundFile, Survey, Usage, option, usage_of
 from core.files.tree import Tree
 from core.files.verify import Checked, Condition, Verification
@@ -24,6 +25,8 @@ from core.text import clean_line
 if TYPE_CHECKING:
     from core.registry.store import Registry
     from core.settings import Settings
+
+_ENDING = re.compile(rf"({'|'.join(map(re.escape, ALONE))}|:latest)$", re.IGNORECASE)
 
 __all__ = ["FileChecked", "FilesService", "Survey", "Usage", "event_of", "find", "found", "is_bad"]
 
@@ -184,13 +187,13 @@ class FilesService:
 
 
 def find(models: Iterable[InstalledModel], ref: str, folder: PurePath) -> InstalledModel | None:
-    """By path, title, source or another name, where only one has it; None without.
+    """By path, title, source, another name or a short one, where only one has it; None without.
 
     Raises:
         NotFound: several have it.
     """
     known = list(models)
-    for names in (lambda model: _paths(model, folder), lambda model: {model.title, model.source}, _names):
+    for names in (lambda model: _paths(model, folder), lambda model: {model.title, model.source}, _names, _short):
         fitting = [model for model in known if ref in names(model)]
         if len(fitting) > 1:
             paths = ", ".join(clean_line(model.path) for model in fitting)
@@ -229,6 +232,12 @@ def _names(model: InstalledModel) -> set[str]:
     """What else a store calls it."""
     names = model.more.get("names", ())
     return {str(name) for name in names} if isinstance(names, list | tuple) else set()
+
+
+def _short(model: InstalledModel) -> set[str]:
+    """What people call it: the end of its path or title, without a weights' ending, or Ollama's usual tag."""
+    ends = (text.rpartition("/")[2] for text in (model.path, model.title))
+    return {_ENDING.sub("", end) for end in ends}
 
 
 def event_of(model: InstalledModel, checked: Checked) -> FileChecked:

@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from core.events import EventBus, Progress
 from core.files import installed
 from core.files.installed import InstalledModel
 from core.files.paths import stays_inside
-from core.files.service import FileChecked, FilesService
+from core.files.service import FileChecked, FilesService, find
 from core.files.verify import Verification
 from core.registry.jobs import Job
 from core.registry.records import Server
@@ -62,6 +62,32 @@ def test_what_is_there_is_told(models: Path) -> None:
     assert usage["models"]["org/tuned"] == usage["families"]["org"] == told["models"][0]["size"]
     assert usage["total"] > usage["models"]["org/tuned"]
     assert "org/tuned" in done("files", "list", "--search", "HF: tun").out
+
+
+def test_many_files_that_nobody_told_of_take_one_line_and_a_folder_that_is_not_there_is_said(models: Path) -> None:
+    """D7."""
+    (models / "by hand").mkdir()
+    for number in range(40):
+        (models / "by hand" / f"{number}.gguf").write_bytes(b"GGUF")
+    listed = done("files", "list").out.splitlines()
+    assert f"Not told of: 40 model files in {models}/by hand (modelyard files adopt takes them up)" in listed
+    assert f"Not told of: {models}/carried.gguf (modelyard files adopt takes it up)" in listed
+    assert sum(line.startswith("Not told of") for line in listed) == 2
+    ended = modelyard("files", "adopt", "by foot", "--json")
+    assert (ended.code, ended.error()["error"]) == (1, "NotFound")
+
+
+@pytest.mark.parametrize(("ref", "at"), [("flux1-dev", 0), ("dev", 0), ("house-style", 1), ("tiny", 2)])
+def test_an_installed_model_has_a_short_name(ref: str, at: int) -> None:
+    """D10: the end of its path or title, without a weights' ending or Ollama's usual tag; two of one name are told."""
+    known = [
+        InstalledModel(path="org/dev/flux1-dev.safetensors", title="org/dev"),
+        InstalledModel(path="custom/house-style.GGUF", title="x"),
+        InstalledModel(path="/blobs/1", title="tiny:latest", store="ollama"),
+    ]
+    assert find(known, ref, PurePosixPath("/models")) is known[at]
+    with pytest.raises(NotFound, match="Several"):
+        find([*known, *known], ref, PurePosixPath("/models"))
 
 
 def test_damage_is_named(models: Path) -> None:
