@@ -128,7 +128,7 @@ def read(folder: Path) -> list[InstalledModel]:
     """All that the folder's file tells, by path; none where there is no file.
 
     Raises:
-        FileProblem: it is damaged; it is never written over then.
+        FileProblem: it is damaged, and never written over then; or the folder can't be read.
     """
     path = folder / NAME
     try:
@@ -140,6 +140,12 @@ def read(folder: Path) -> list[InstalledModel]:
         return []
     except UnicodeDecodeError as error:
         raise _damaged(str(path), error) from error
+    except OSError as error:
+        raise FileProblem(
+            f"The models folder {folder} can't be read.",
+            cause=str(error),
+            remedy="Look at its rights and its disk, or choose another one: modelyard files base-dir FOLDER",
+        ) from error
 
 
 def parse(text: str, path: str) -> list[InstalledModel]:

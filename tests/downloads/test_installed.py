@@ -64,6 +64,17 @@ def test_what_is_there_is_told(models: Path) -> None:
     assert "org/tuned" in done("files", "list", "--search", "HF: tun").out
 
 
+def test_files_that_are_gone_and_a_folder_that_is_none_are_told(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D7, D9: what was deleted by hand is not shown as if it was there."""
+    assert [model["gone"] for model in done("files", "list", "--json").json()["models"]] == [[]]
+    (models / "org" / "tuned" / "b.safetensors").unlink()
+    assert done("files", "list", "--json").json()["models"][0]["gone"] == ["org/tuned/b.safetensors"]
+    assert "org/tuned: 1 file gone from the disk" in done("files", "list").out
+    monkeypatch.setenv("MODELS_DIR", str(models / "carried.gguf"))
+    ended = modelyard("files", "list", "--json")
+    assert (ended.code, ended.error()["error"]) == (1, "FileProblem")
+
+
 def test_many_files_that_nobody_told_of_take_one_line_and_a_folder_that_is_not_there_is_said(models: Path) -> None:
     """D7."""
     (models / "by hand").mkdir()
