@@ -222,7 +222,9 @@ async def test_a_model_of_a_host_is_recorded_and_deployed_there(settings: Settin
     async with installed_tab(settings, hosts) as pilot:
         await until(pilot, lambda: len(rows(pilot)) == 3, "what is there")
         await select(pilot, "Qwen/Qwen3-8B")
-        await press(pilot, "C")
+        await press(pilot, "a")
+        await until(pilot, lambda: pilot.app.screen.query_one("#field-host", Field).value == "gpu1", "fetched there")
+        await press(pilot, "escape", "C")
         assert "Copy: Copies start from this machine: Esc goes back to it." in toasts(pilot)
         await press(pilot, "d")
         await until(pilot, lambda: isinstance(pilot.app.screen, InstalledForm), "the form")

@@ -52,8 +52,11 @@ class DownloadDialog(Dialog[str | None]):
     CSS_PATH: ClassVar = ["dialog.tcss", "download.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
-    def __init__(self, yard: Modelyard, *, source: str = "", patterns: Sequence[str] = ()) -> None:
+    def __init__(
+        self, yard: Modelyard, *, source: str = "", patterns: Sequence[str] = (), host: str = LOCAL_HOST
+    ) -> None:
         super().__init__()
+        self._host = host  # where at first
         self._yard = yard
         self._begun = (source, ", ".join(patterns))
         self._found: Listing | None = None
@@ -92,6 +95,7 @@ class DownloadDialog(Dialog[str | None]):
             options = [(_HERE, LOCAL_HOST), *((f"{name}, which downloads by itself", name) for name in names)]
             choice = self.query_one("#field-host Choice", Choice)
             choice.set_options([(line(label), key) for label, key in options])
+            choice.value = self._host if self._host in names else LOCAL_HOST
             self._fit()
 
     def _fit(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import DownloadDenied, ModelyardError
+from core.registry.values import LOCAL_HOST
 from tui import operations
 from tui.screens.base import ListScreen
 from tui.screens.download_jobs import OVER
@@ -53,20 +54,20 @@ class DownloadActions(ListScreen):
     # Beginning
 
     async def do_add(self) -> None:
-        """Look at a source, then fetch it."""
-        await self._look_at([("", ())])
+        """Look at a source, then fetch it; to the host whose models are shown, unless another is chosen."""
+        await self._look_at([("", ())], host=self.known.host if self.view.OF_HOST else LOCAL_HOST)
 
     async def fetch(self, offers: Sequence[Weights]) -> None:
         """Look at offers of the catalog, one after the other, and fetch those that are started."""
         await self._look_at([(offer.source, offer.patterns) for offer in offers])
 
-    async def _look_at(self, sources: Sequence[tuple[str, tuple[str, ...]]]) -> None:
+    async def _look_at(self, sources: Sequence[tuple[str, tuple[str, ...]]], *, host: str = LOCAL_HOST) -> None:
         """The dialog for each; what was begun there is shown."""
         from tui.modals.download import DownloadDialog
 
         begun = None
         for source, patterns in sources:
-            dialog = DownloadDialog(self.yard, source=source, patterns=patterns)
+            dialog = DownloadDialog(self.yard, source=source, patterns=patterns, host=host)
             begun = await self.app.push_screen_wait(dialog) or begun
         if begun is not None:
             self.lines.unmark()

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _NEEDS_RECORD = frozenset({"use", "verify", "model", "copy", "repair", "training"})
 _OURS_ALONE = frozenset({"delete", "repair"})
 _EMPTY_THERE = (
-    "Nothing is installed on {}.\n\nEsc goes back to this machine, where C copies a model to hosts and a lets a host "
-    "download by itself."
+    "Nothing is installed on {}.\n\nPress a to let it download by itself, or Esc for this machine, where C copies a "
+    "model to hosts."
 )
 _NAME = 12  # cells
 _ONE = frozenset({"model", "use", "copy", "training"})
@@ -66,6 +66,7 @@ class InstalledView(DownloadsView):
     """What is on this machine, or on another host."""
 
     NAME = "installed"
+    OF_HOST = True
     EMPTY = (
         "Nothing is installed yet.\n\nPress v for the catalog, or a to download from elsewhere or to take a model "
         "of this machine into the folder."
@@ -133,8 +134,6 @@ class InstalledView(DownloadsView):
     def refusal(self, action: str, row: FileRow, known: Known) -> str:
         if action in _NEEDS_RECORD and row.model is None:
             return "Nothing is known of this file; u takes it up first."
-        if row.store and action == "verify" and known.host != LOCAL_HOST:
-            return f"It is in {store_name(row)}: on a host, only what is in the models folder can be verified."
         if row.store and action in _OURS_ALONE:
             return f"It is in {store_name(row)}: used in place, never changed or deleted from here."
         if action == "repair":

@@ -88,6 +88,7 @@ class DownloadsView:
     NAME: ClassVar[str] = ""
     EMPTY: ClassVar[str] = ""
     ACTIONS: ClassVar[frozenset[str]] = frozenset()
+    OF_HOST: ClassVar[bool] = False  # whether its rows are of the host that was chosen
     ORDERS: ClassVar[tuple[Order, ...]] = ()
 
     def __init__(self) -> None:
