@@ -168,6 +168,8 @@ class Transfer:
         """Between the part and what is announced; "" for none."""
         if (announced := self._remote.sha256.lower()) and sha256 != announced:
             return f"sha256 {sha256}, announced {announced}"
+        if not sha256.startswith(begins := self._remote.sha256_begins.lower()):
+            return f"sha256 {sha256}, announced {begins}…"
         if not (announced := self._remote.git_sha1.lower()):
             return ""
         came = git_sha1 or digest.git_sha1(self._partial.path)

@@ -24,13 +24,15 @@ class RemoteFile:
     """A file to fetch.
 
     `address` is asked again when a signed URL has expired. `size` (bytes), `sha256` and `git_sha1` (of a small file)
-    are what its source announces; without a hash the one of what came is only told.
+    are what its source announces; without a hash the one of what came is only told. `sha256_begins` is for sources
+    that tell only the first digits.
     """
 
     address: Callable[[], Address]
     size: int | None = None
     sha256: str = ""
     git_sha1: str = ""
+    sha256_begins: str = ""
     name: str = ""  # for messages
 
     @classmethod

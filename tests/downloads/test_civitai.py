@@ -167,6 +167,24 @@ async def test_what_its_scans_say_is_told(site: Civitai) -> None:
     ]
 
 
+async def test_the_first_digits_of_a_hash_are_checked_where_no_more_are_told(site: Civitai, tmp_path: Path) -> None:
+    """D3: AutoV2 alone."""
+    version = site.add(9, 90, {"x.safetensors": WEIGHTS})
+    hashes = version["files"][0]["hashes"]
+    del hashes["SHA256"]
+    listing = await look("civitai:90")
+    assert listing.metadata["warnings"] == [
+        "x.safetensors: CivitAI tells no SHA256, so that only its first ten digits (AutoV2) are checked"
+    ]
+    [file] = listing.files
+    assert fetch(source_for(listing.source).remote(listing, file), tmp_path / "one").path.read_bytes() == WEIGHTS
+    hashes["AutoV2"] = "0123456789"
+    other = await look("civitai:90")
+    with pytest.raises(WrongBytes):
+        fetch(source_for(other.source).remote(other, file), tmp_path / "two")
+    assert not (tmp_path / "two").exists()
+
+
 async def test_the_cdn_sees_no_token_and_other_bytes_are_not_kept(site: Civitai, tmp_path: Path) -> None:
     """D3: the token goes to the site alone, although its API names another host for the file."""
     site.closed = {70}

@@ -42,6 +42,7 @@ _FAMILIES = (
 )
 _FOLDERS = {"lora": "lora", "locon": "lora", "dora": "lora", "lycoris": "lora", "vae": "vae", "controlnet": "adapter"}
 _SELECTORS = ("type", "format", "size", "fp", "quantType")
+_AUTO_V2 = re.compile("[0-9a-f]{10}")
 _UNSCANNED = {"", "success", "pending", "none"}
 
 
@@ -84,7 +85,11 @@ class CivitaiSource:
 
     def remote(self, listing: Listing, file: SourceFile, *, token: str = "") -> RemoteFile:
         address = Address(url=file.url, headers={"Authorization": f"Bearer {token}"} if token else {})
-        return RemoteFile(address=lambda: address, size=file.size, sha256=file.sha256, name=file.path)
+        told = listing.metadata.get("hashes", {}).get(file.path, {})
+        begins = "" if file.sha256 else _begins(told)
+        return RemoteFile(
+            address=lambda: address, size=file.size, sha256=file.sha256, sha256_begins=begins, name=file.path
+        )
 
 
 def _parse(text: str) -> _Asked:
@@ -283,6 +288,12 @@ def _hashes(file: Mapping[str, Any]) -> dict[str, str]:
     return {_plain(kind): _plain(value) for kind, value in (file.get("hashes") or {}).items()}
 
 
+def _begins(hashes: Mapping[str, str]) -> str:
+    """AutoV2 is the SHA-256's first ten digits."""
+    told = hashes.get("AutoV2", "").lower()
+    return told if _AUTO_V2.fullmatch(told) else ""
+
+
 def _scans(file: Mapping[str, Any]) -> dict[str, str]:
     return {kind: _plain(file.get(f"{kind}ScanResult")) for kind in ("pickle", "virus")}
 
@@ -291,8 +302,9 @@ def _warnings(name: str, file: Mapping[str, Any]) -> Iterator[str]:
     for kind, result in _scans(file).items():
         if result.casefold() not in _UNSCANNED:
             yield f"{name}: CivitAI's {kind} scan says {result}"
-    if not _hashes(file).get("SHA256"):
-        yield f"{name}: CivitAI tells no SHA256, so that only the size is checked"
+    if not (hashes := _hashes(file)).get("SHA256"):
+        checked = "its first ten digits (AutoV2) are" if _begins(hashes) else "the size is"
+        yield f"{name}: CivitAI tells no SHA256, so that only {checked} checked"
 
 
 def _slug(title: str) -> str:
