@@ -123,6 +123,11 @@ class ModelFiles(Protocol):
         """
 
 
+def family_of(path: str) -> str:
+    """What a model belongs to by its place in the models folder: the first folder."""
+    return path.partition("/")[0] if "/" in path else "other"
+
+
 def usage_of(
     models: Iterable[InstalledModel],
     stores: Iterable[InstalledModel],
@@ -136,7 +141,7 @@ def usage_of(
     taken = {model.path: model.size for model in models}
     families: dict[str, int] = {}
     for path, size in taken.items():
-        family = path.partition("/")[0] if "/" in path else "other"
+        family = family_of(path)
         families[family] = families.get(family, 0) + size
     kept: dict[str, dict[str, int]] = {}
     for model in stores:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from core.errors import DownloadFailed
+from core.files.model_files import family_of
 from core.files.pickles import UNSAFE
 from core.files.stores import LABELS
 from core.registry.values import LOCAL_HOST
@@ -55,10 +56,8 @@ class FileRow:
 
     @property
     def family(self) -> str:
-        """The first folder, as in the usage."""
-        if self.store:
-            return self.store
-        return self.path.partition("/")[0] if "/" in self.path else "other"
+        """As in the usage; of what other tools keep, the tool."""
+        return self.store or family_of(self.path)
 
     @property
     def shown(self) -> str:
