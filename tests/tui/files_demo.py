@@ -194,8 +194,8 @@ class PlayedFiles:
         return (await self.survey(await self.installed())).usage
 
 
-async def _of_a_host(pilot: Pilot[None], yard: Yard) -> None:
-    """The installed tab of a host of the fleet."""
+def _play_hosts() -> None:
+    """Hosts have models."""
 
     here = FilesOf.__call__
 
@@ -203,6 +203,11 @@ async def _of_a_host(pilot: Pilot[None], yard: Yard) -> None:
         return await here(self, host) if host == LOCAL_HOST else PlayedFiles(host)
 
     setattr(FilesOf, "__call__", files_of)  # noqa: B010
+
+
+async def _of_a_host(pilot: Pilot[None], yard: Yard) -> None:
+    """The installed tab, and the hosts to choose from."""
+    _play_hosts()
     await _open(pilot, yard)
     await press(pilot, "h")
     await until(pilot, lambda: "asking" not in screen_text(pilot), "the hosts have answered")
@@ -242,6 +247,7 @@ async def jobs_tab(pilot: Pilot[None], yard: Yard) -> None:
 
 async def usage_dialog(pilot: Pilot[None], yard: Yard) -> None:
     """Who takes the room."""
+    _play_hosts()
     await _open(pilot, yard)
     screen: Any = pilot.app.screen
     screen.known = replace(screen.known, usage=replace(screen.known.usage, folder="/srv/models"))

@@ -107,10 +107,14 @@ class TrainingExportDialog(Dialog[str | None]):
         raise InvalidInput({"dataset": f"A whole path{self._where} is needed, such as /data/pictures."})
 
     def _complain(self, error: InvalidInput) -> None:
+        """Beside the fields; what is of none of them below."""
         for key, text in error.fields.items():
             for field in self.query(f"#field-{key}").results(Field):
                 field.complain(text)
-        self._show_problem(error)
+        if all(self.query(f"#field-{key}") for key in error.fields):
+            self.query_one(Flow).flow(lambda _: Content())
+        else:
+            self._show_problem(error)
 
     def _show_problem(self, error: ModelyardError) -> None:
         self.query_one(Flow).flow(lambda room: problem(error, room))

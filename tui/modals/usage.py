@@ -68,20 +68,19 @@ class UsageDialog(Dialog[None]):
         except (ModelyardError, TimeoutError) as error:
             self._hosts[host.name] = toned(f"✗ {getattr(error, 'message', 'It did not answer in time.')}", "bad")
         else:
-            self._hosts[host.name] = _disk(overview)
+            self._hosts[host.name] = _amounts("…", overview)
             if overview.reachable:
                 self._draw()
-                self._hosts[host.name] += await self._models(host)
+                self._hosts[host.name] = _amounts(await self._taken(host), overview)
         self._draw()
 
-    async def _models(self, host: Host) -> Content:
-        """What they take there: a look at all of its models folder, which comes after what is told at once."""
+    async def _taken(self, host: Host) -> str:
+        """What models take there: a look at all of its models folder, which comes after what is told at once."""
         try:
             async with asyncio.timeout(_LOOK_S):
-                usage = await (await self._yard.files_of(host.name)).usage()
+                return size((await (await self._yard.files_of(host.name)).usage()).total)
         except (ModelyardError, TimeoutError):
-            return toned(", models not counted", "dim")
-        return toned(f", {size(usage.total)} in {plural(len(usage.models), 'model')}", "")
+            return "?"
 
     def _draw(self) -> None:
         for flow in self.query(Flow):
@@ -102,7 +101,11 @@ class UsageDialog(Dialog[None]):
             toned(usage.folder, "dim"),
             *_table("By family", families),
             *_table("The largest", _sizes(largest)),
-            *([Content(), Content.styled("Other hosts", "$quiet")] if self._hosts else []),
+            *(
+                [Content(), Content.styled("Other hosts: what models take, what is free", "$quiet")]
+                if self._hosts
+                else []
+            ),
             *(hanging(_named(named(name)), told, room) for name, told in self._hosts.items()),
         ]
 
@@ -126,10 +129,11 @@ def _row(name: str, amount: int, most: int) -> Content:
     return Content.assemble(_named(name), f"{size(amount):>9}  ", (share, "$text-accent"))
 
 
-def _disk(overview: HostOverview) -> Content:
+def _amounts(taken: str, overview: HostOverview) -> Content:
     disk = overview.disk
+    if not overview.reachable:
+        return toned(f"✗ {overview.problem or 'no answer'}", "bad")
     if disk is None:
-        return toned(f"? {overview.problem or 'the disk is not told'}", "warn")
-    return toned(
-        f"{size(disk.free):>9} free of {size(disk.total)}", "warn" if disk.free < disk.total // _LITTLE else ""
-    )
+        return toned(f"{taken:>9}  ? {overview.problem or 'the disk is not told'}", "warn")
+    free = toned(f"{size(disk.free)} free", "warn" if disk.free < disk.total // _LITTLE else "")
+    return Content.assemble(f"{taken:>9}  ", free)

@@ -87,7 +87,7 @@ class InstalledView(DownloadsView):
         self.table.fill(known.files, lambda row: _line(row, checks))
 
     def tab(self, known: Known) -> str:
-        count = super().tab(known)
+        count = "…" if known.is_asking and not known.files else super().tab(known)
         return count if known.host == LOCAL_HOST else f"{count} on {short(known.host)}"
 
     def summary(self, known: Known, room: int) -> Content:
