@@ -387,6 +387,7 @@ def test_the_models_folder_of_this_machine_is_kept(short_folder: Path) -> None:
     assert "[keymap]\nquit" in text
     assert "/old" not in text
     assert modelyard("files", "base-dir", "--set", "relative").code == 2
+    assert "is no folder" in modelyard("files", "base-dir", "/etc/hostname").err
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../b", "a\\b", "", "a\x1bb"])
