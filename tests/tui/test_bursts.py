@@ -15,6 +15,7 @@ from tests.tui.fake import Yard
 from tests.tui.user import rows, screen_text, select, session, settle, until
 from tui import typeahead
 from tui.modals.model_form import ModelForm
+from tui.screens.downloads import DownloadsScreen
 from tui.widgets.fields import Field
 from tui.widgets.plain import TextField
 
@@ -99,3 +100,18 @@ async def test_keys_that_come_in_one_go_keep_their_order_in_fields() -> None:
         await pilot.pause()
         burst(pilot, "ctrl+u", *"abc", "backspace", "d", "left", "x")
         await until(pilot, lambda: app.query_one(TextField).value == "abxd", "what was meant")
+
+
+async def test_tabs_changed_at_once_end_at_the_right_one(yard: Yard) -> None:
+    """D8, X9: two presses are two tabs, also while the first is on its way."""
+    async with session(yard) as pilot:
+        burst(pilot, "6")
+        await until(pilot, lambda: isinstance(pilot.app.screen, DownloadsScreen))
+        screen = pilot.app.screen
+        assert isinstance(screen, DownloadsScreen)
+        order = list(screen.views)
+        began = order.index(screen.view_name)
+        burst(pilot, "v", "v")
+        await until(pilot, lambda: screen.view_name == order[(began + 2) % len(order)], "two tabs on")
+        assert len(screen.query("#list")) == 1
+        assert "That didn't work" not in screen_text(pilot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -48,6 +49,8 @@ class DownloadsScreen(HostReading):
     def __init__(self) -> None:
         super().__init__()
         self._list: PagedList[Any] = self.view.make_list(lambda: self.known)
+        self._changing = asyncio.Lock()
+        self._towards = self.view_name  # the tab that was asked for last
 
     def above(self) -> Iterable[Widget]:
         with Horizontal(id="filters"):
@@ -220,16 +223,19 @@ class DownloadsScreen(HostReading):
     def action_next_view(self, step: int = 1) -> None:
         """The tab to the right, or to the left, and round again."""
         names = list(self.views)
-        self.action_show(names[(names.index(self.view_name) + step) % len(names)])
+        self.action_show(names[(names.index(self._towards) + step) % len(names)])
 
     def action_show(self, name: str) -> None:
         """This tab."""
-        self.modelyard.guard(self.show_view(name))
+        self._towards = name
+        self.modelyard.guard(self.show_view(name), hold=True)
 
     async def show_view(self, name: str, *, select: str | None = None) -> None:
-        if name != self.view_name:
-            with self.app.batch_update():
-                await self._put_list(name)
+        self._towards = name
+        async with self._changing:
+            if name != self.view_name:
+                with self.app.batch_update():
+                    await self._put_list(name)
         if select is not None:
             self.jobs_changed()
             self.reload_soon(select=select)
