@@ -209,6 +209,7 @@ async def _of_a_host(pilot: Pilot[None], yard: Yard) -> None:
     """The installed tab, and the hosts to choose from."""
     _play_hosts()
     await _open(pilot, yard)
+    await yard_of(pilot).registry.edit_host(LOCAL_HOST, {"models_dir": "/srv/models"})
     await press(pilot, "h")
     await until(pilot, lambda: "asking" not in screen_text(pilot), "the hosts have answered")
 

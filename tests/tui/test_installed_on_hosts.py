@@ -12,6 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from core.downloads.service import DownloadService
+from core.events import HostChanged
 from core.files import installed
 from core.registry.jobs import Job
 from core.settings import Settings
@@ -147,6 +148,10 @@ async def test_a_host_that_does_not_answer_says_why_and_what_to_do(settings: Set
         await until(pilot, lambda: "! as of 20" in screen_text(pilot), "that it is old")
         assert len(rows(pilot)) == 3
         assert any("gpu1 does not answer." in toast for toast in toasts(pilot))
+        hosts.lines["gpu1"].cut = False
+        yard: Any = pilot.app.yard  # type: ignore[attr-defined]
+        yard.bus.publish(HostChanged(host="gpu1", reachable=True))
+        await until(pilot, lambda: "! as of 20" not in screen_text(pilot), "that it is back, without a key")
 
 
 async def test_what_was_carried_to_a_host_is_taken_up_there(settings: Settings, hosts: Hosts) -> None:

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
 
-from core.events import Event, RecordChanged
+from core.events import Event, HostChanged, RecordChanged
 from core.registry.values import LOCAL_HOST
 from tui.keys import Key, bindings
 from tui.screens.base import ListScreen
@@ -87,9 +87,11 @@ class DownloadsScreen(HostReading):
             self.jobs_changed()
 
     def on_core(self, event: Event | None) -> None:
-        """Only what is told here is read again."""
+        """Only what is told here is read again; a host that is back is asked."""
         if event is None or (isinstance(event, RecordChanged) and event.kind == "job"):
             self.jobs_changed()
+        elif isinstance(event, HostChanged) and event.reachable and event.host == self.host and self.problem:
+            self.files_changed(event.host)
 
     def on_screen_resume(self) -> None:
         """Back from another screen or a dialog."""
