@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _HOW = [("copy it", "copy"), ("link it, needs no more room", "link"), ("move it", "move")]
 _HERE = "this machine"
 _SOURCES = (
-    "A repository, a model at Ollama or CivitAI, the URL of a file, or a path here.\n"
+    "A repository, an Ollama or CivitAI model, a URL, or a path here.\n"
     "Nothing is fetched before Start; it goes on without this terminal."
 )
 _EXAMPLES = "hf:org/name, ollama:name:tag, civitai:1234, https://…"
