@@ -84,10 +84,11 @@ def _detached(out: Output, started: Sequence[Job | CopyFailed], shown: _Shown) -
 
 
 def _goes_on(out: Output, started: Sequence[Job | CopyFailed]) -> None:
-    from core.cli.diagnostics import notice
+    from core.cli.diagnostics import goes_on, notice
     from core.downloads.copy_events import CopyFailed
 
     jobs = [one for one in started if not isinstance(one, CopyFailed)]
+    goes_on(*(job.id for job in jobs))
     if jobs and not out.json:
         several = "Copies go" if len(jobs) > 1 else "The copy goes"
         notice(f"{several} on without this terminal. To watch: modelyard download list")

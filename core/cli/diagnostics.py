@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 FAILED, USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 
 
+_going_on: list[str] = []  # jobs that this command began, which its end does not end
+
+
 class Terminated(SystemExit):
     """A signal asked the program to end; the exit code is 128 and its number. Passes through event loops."""
 
@@ -30,6 +33,11 @@ def notice(text: str) -> None:
     from core.text import clean_line
 
     _write(clean_line(text))
+
+
+def goes_on(*jobs: str) -> None:
+    """What the document of an interruption has to name, so that a script can go on from there: ids of jobs."""
+    _going_on.extend(jobs)
 
 
 def findings(found: list[Finding], *, all_of_them: bool = True) -> None:
@@ -127,7 +135,10 @@ def _unexpected(error: Exception) -> ModelyardError:
 
 def _tell(json: bool, code: str, text: str) -> None:
     if json:
-        _write_json({"error": code, "message": text, "cause": "", "remedy": ""})
+        jobs = _going_on if code == "Interrupted" else []
+        remedy = f"It goes on without this command: modelyard download show {jobs[0]}" if jobs else ""
+        told: dict[str, object] = {"error": code, "message": text, "cause": "", "remedy": remedy}
+        _write_json({**told, "jobs": jobs} if jobs else told)
     else:
         _write(text)
 

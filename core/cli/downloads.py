@@ -100,7 +100,7 @@ async def start(
 
 async def followed(yard: Modelyard, out: Output, job: Job) -> Job:
     """Show how a job goes, until it is over or paused; Ctrl-C ends the showing alone."""
-    from core.cli.diagnostics import Reporter, notice
+    from core.cli.diagnostics import Reporter, goes_on, notice
 
     reporter = Reporter(silent=out.json)
     try:
@@ -110,6 +110,7 @@ async def followed(yard: Modelyard, out: Output, job: Job) -> Job:
                 reporter.step(_progress(job))
     except asyncio.CancelledError:
         reporter.end()
+        goes_on(job.id)
         if not out.json:
             notice(f"{job.title} goes on without this terminal. To watch: modelyard download list")
             notice(f"To stop: modelyard download cancel {job.id}")

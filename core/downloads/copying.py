@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 300.0  # with a line that broke
 _RETRY_S = 2.0
-_SPEED_OVER = 25  # reports
 _KINDS = {"f": "file", "d": "folder", "l": "link to nowhere", "o": "device or socket"}
 _FULL = ("No space left on device", "Disk quota exceeded")
 
@@ -84,7 +82,6 @@ class HostCopy:
         self.hashes: dict[str, str] = {}  # of the files that are there and right, by place
         self._sent = 0
         self._met: float | None = None  # when the host was heard of last
-        self._speed = _Speed()
 
     @property
     def host(self) -> str:
@@ -251,9 +248,8 @@ class HostCopy:
                 yield self._told("verifying", f"verifying {name}: {share}", item.file.size)
 
     def _told(self, state: str, text: str, done: int) -> CopyProgress:
-        """`done` is of the file under way; its speed is that of the line."""
+        """`done` is of the file under way."""
         total, in_place = self._total, sum(self._finished.values()) + done
-        rate = self._speed.after(self._sent) if state == "sending" else 0.0
         return CopyProgress(
             task=f"copy {self.host}",
             text=f"{self.host}: {text}",
@@ -263,8 +259,6 @@ class HostCopy:
             host=self.host,
             state=state,
             sent=self._sent,
-            rate=rate,
-            eta_s=(total - in_place) / rate if rate else None,
         )
 
     def _taken(self, item: _Item, cause: str) -> NotAllowed:
@@ -287,19 +281,6 @@ class HostCopy:
             cause=error.cause,
             remedy=f"See who may write there: ls -ld {folder}",
         )
-
-
-class _Speed:
-    """Bytes per second over the last seconds."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque(maxlen=_SPEED_OVER)
-
-    def after(self, sent: int) -> float:
-        """The speed now that so many bytes are sent."""
-        self._seen.append((_clock(), sent))
-        (start, first), (end, last) = self._seen[0], self._seen[-1]
-        return (last - first) / (end - start) if end > start and last >= first else 0.0
 
 
 def _place(folder: str, file: OutgoingFile) -> Place:

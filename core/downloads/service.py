@@ -104,11 +104,11 @@ class DownloadService:
         are there are replaced once the right ones have come.
 
         Raises:
-            Refused: one of its files is queued already, or another program's is to be moved. DiskFull: there is no
-            room. HostUnreachable.
+            Refused: one of its files is queued already, another program's is to be moved, or one of another file
+            system to be linked. DiskFull: there is no room. HostUnreachable.
             CommandFailed: the host can't download by itself.
         """
-        from core.downloads.sources.local import refuse_move
+        from core.downloads.sources.local import refuse_link, refuse_move
         from core.files.paths import safe_path
         from core.registry.jobs import Job, JobKind
 
@@ -120,6 +120,8 @@ class DownloadService:
         if host != LOCAL_HOST:
             path = await self._direct(host, place, listing)
         else:
+            if how is How.LINK:
+                await asyncio.to_thread(refuse_link, listing, Path(path))
             await asyncio.to_thread(_check_room, Path(path), listing, how, repair)
         await self._refuse_twice(listing, host, path)
         job = Job(

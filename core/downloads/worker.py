@@ -6,13 +6,13 @@ import asyncio
 import os
 import sys
 import time
-from collections import deque
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from core.downloads.launch import read_settings, the_only_one
 from core.downloads.limits import LimitsFile, without_choices
+from core.downloads.speed import Speed
 from core.downloads.tokens import Tokens, channel
 from core.downloads.values import Cancelled
 from core.downloads.workshop import Workshop
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 _LOOK_S = 0.2  # how soon a pause or a new job is seen
 _TELL_S = 0.5  # how often progress is written
 _TELL_FILE_S = 0.001  # and for each file, when there are many
-_RATE_OVER_S = 5.0
 _IDLE_S = 5.0
 _RETRIES = 5
 _FIRST_WAIT = timedelta(seconds=30)
@@ -138,7 +137,7 @@ class Worker:
         told = {"error": "", "error_code": "", "cause": "", "remedy": ""}
         await self._registry.edit_job(job.id, {**began, **told, "started_at": now()})
         over = asyncio.Event()
-        teller = asyncio.create_task(self._tell(job.id, work, over))
+        teller = asyncio.create_task(self._tell(job, work, over))
         ended: dict[str, Any]
         try:
             result = await work.run()
@@ -170,23 +169,22 @@ class Worker:
             unknown = ModelyardError(f"How {job.title} ended could not be written.", cause=str(error)[:300])
             await self._registry.edit_job(job.id, {**still, **_failed(job, unknown, moved=False)})
 
-    async def _tell(self, job_id: str, work: Work, over: asyncio.Event) -> None:
+    async def _tell(self, job: Job, work: Work, over: asyncio.Event) -> None:
         """Write progress and speed; the files' own lines when there are more of them."""
-        history: deque[tuple[float, int]] = deque([(time.monotonic(), work.received)])
+        speed = Speed(time.monotonic(), work.received)
         told_files, next_files = -1, 0.0
         while not await _within(_TELL_S, over):
             present = time.monotonic()
-            history.append((present, work.received))
-            while len(history) > 2 and history[-1][0] - history[0][0] > _RATE_OVER_S:
-                history.popleft()
+            rate = speed.after(present, work.received)
             files = work.files_done != told_files and present >= next_files
             changes = work.told(files=files)
             if files:
                 told_files, next_files = work.files_done, present + _TELL_FILE_S * work.files_done
             try:
-                await self._registry.edit_job(job_id, {**changes, "rate": _rate(history)})
+                moved = {"rate": rate, "is_early": speed.is_early(job.bytes_total)}
+                await self._registry.edit_job(job.id, {**changes, **moved})
             except Exception as error:  # noqa: BLE001 - progress that can't be written ends no job
-                sys.stderr.write(f"progress of {job_id}: {type(error).__name__}\n")
+                sys.stderr.write(f"progress of {job.id}: {type(error).__name__}\n")
 
 
 class _Broken:
@@ -217,11 +215,6 @@ async def _within(seconds: float, event: asyncio.Event) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def _rate(history: deque[tuple[float, int]]) -> float:
-    (began, before), (ended, after) = history[0], history[-1]
-    return max(0.0, (after - before) / (ended - began)) if ended > began else 0.0
 
 
 def _paths(job: Job) -> set[str]:

@@ -46,7 +46,8 @@ LONGEST_WAIT = timedelta(minutes=10)  # until a job that met a broken line is tr
 _AT_ONCE = 100
 _LISTED = (
     *("id", "kind", "title", "host", "folder", "state", "wanted", "doing", "error", "error_code", "cause", "remedy"),
-    *("priority", "bytes_done", "bytes_total", "rate", "not_before", "finished_at", "created_at", "updated_at"),
+    *("priority", "bytes_done", "bytes_total", "rate", "is_early"),
+    *("not_before", "finished_at", "created_at", "updated_at"),
 )
 UNFINISHED = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.PAUSED, JobState.VERIFYING})
 
@@ -75,6 +76,7 @@ class Job(SQLModel, table=True):
     bytes_done: int = 0
     bytes_total: int | None = None
     rate: float = 0.0  # bytes per second over the last seconds
+    is_early: bool = False  # the rate is of the first seconds: it tells no time left
     files: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)  # path, size, sha256; condition in a check
     result: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     lease: dict[str, Any] | None = Field(default=None, sa_type=JSON)  # the worker that has it: pid, start, heartbeat
@@ -115,6 +117,7 @@ class ListedJob:
     bytes_done: int
     bytes_total: int | None
     rate: float
+    is_early: bool
     not_before: datetime | None
     finished_at: datetime | None
     created_at: datetime
@@ -136,7 +139,7 @@ class ListedJob:
 
 
 def _eta_s(job: Job | ListedJob) -> float | None:
-    if job.bytes_total is None or job.rate <= 0 or job.state not in _UNDER_WAY:
+    if job.bytes_total is None or job.rate <= 0 or job.is_early or job.state not in _UNDER_WAY:
         return None
     return max(0.0, (job.bytes_total - job.bytes_done) / job.rate)
 

@@ -158,5 +158,22 @@ def refuse_move(listing: Listing) -> None:
             )
 
 
+def refuse_link(listing: Listing, place: Path) -> None:
+    """A file has two names on one file system only; blocks.
+
+    Raises:
+        Refused: `place`, which need not be there yet, is on another one than a file of the listing.
+    """
+    above = next(one for one in (place, *place.parents) if one.exists())
+    for file in listing.files:
+        path = unquote(urlsplit(file.url).path)
+        if file.url.startswith("file:") and os.stat(path).st_dev != above.stat().st_dev:  # noqa: PTH116 - text in
+            raise Refused(
+                f"{clean_line(path)} is on another file system than {clean_line(str(above))}: it can't be linked.",
+                remedy="Copy it (--how copy), or use it where it is: "
+                f"modelyard files register {clean_line(listing.source.removeprefix('local:'))}",
+            )
+
+
 def _kinds() -> str:
     return ", ".join(ALONE)
