@@ -271,6 +271,10 @@ async def test_hosts_lead_to_their_models_and_usage_counts_them_all(settings: Se
         await press(pilot, "end")
         await until(pilot, lambda: bool(re.search(r"this machine \d+ B", words(pilot))), "this machine's")
         await press(pilot, "escape", "escape", "h")
+        dialog: Any = pilot.app.screen
+        assert isinstance(dialog, HostPicker)
+        await press(pilot, "pagedown", "up")
+        assert dialog._shown[dialog._at].key == "gpu1", "arrows walk while one may type"
         await until(pilot, lambda: "asking…" not in screen_text(pilot), "the hosts have told")
         assert "no models folder" not in screen_text(pilot)
         await press(pilot, "escape")

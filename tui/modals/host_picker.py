@@ -46,7 +46,6 @@ class HostPicker(ChooseDialog):
         self._told = {host.name: toned("asking…", "dim") for host in hosts}
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.run_worker(self._ask_all(), group="look", exit_on_error=True)
 
     async def _ask_all(self) -> None:

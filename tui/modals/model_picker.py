@@ -171,7 +171,6 @@ class ModelPicker(ChooseDialog):
         yield Plain(id="about")
 
     def on_mount(self) -> None:
-        super().on_mount()
         if self._first is None:
             self._show_host(self._host)
         else:

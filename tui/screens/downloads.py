@@ -72,7 +72,6 @@ class DownloadsScreen(HostReading):
     def on_mount(self) -> None:
         self.say_views()
         self.set_interval(_LOOK_S, self._look)
-        super().on_mount()
 
     # When to load
 

@@ -14,6 +14,8 @@ from textual.widgets import Input, Static
 
 from core.text import clean_block, clean_line
 
+_FOR_LISTS = ("scroll_", "page_")  # nothing scrolls in a field of one line
+
 
 class Plain(Static):
     """Text, shown literally; drawn again only when it changed."""
@@ -91,7 +93,7 @@ class TextField(Input):
     async def _on_key(self, event: events.Key) -> None:
         """Each key in its turn: Textual lets letters overtake what moves or deletes, when keys come in one go."""
         own = self._bindings.key_to_bindings.get(event.key)
-        if own and not event.is_printable:
+        if own and not event.is_printable and not own[0].action.startswith(_FOR_LISTS):
             event.stop()
             event.prevent_default()
             await self.run_action(own[0].action)
