@@ -12,7 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from core.downloads.service import DownloadService
-from core.events import HostChanged
+from core.events import HostChanged, now
 from core.files import installed
 from core.registry.jobs import Job
 from core.settings import Settings
@@ -213,6 +213,9 @@ async def test_a_check_of_a_host_is_a_job_there_and_its_result_is_the_hosts(sett
         await press(pilot, "n", "escape")
         await until(pilot, lambda: "org/mine" in rows(pilot), "this machine")
         assert "1 bad" not in screen_text(pilot)
+        await _is_mended(pilot, job)
+        await go_to(pilot, "gpu1")
+        await until(pilot, lambda: "✓ verified" in screen_text(pilot), "what came from this machine since")
 
 
 async def _ends_with_a_bad_file(pilot: Pilot[None], job: Job) -> None:
@@ -221,6 +224,14 @@ async def _ends_with_a_bad_file(pilot: Pilot[None], job: Job) -> None:
     files[0]["condition"] = "changed"
     result = {"files": len(files), "bad": 1}
     await yard.registry.edit_job(job.id, {"state": "done", "files": files, "result": result})
+
+
+async def _is_mended(pilot: Pilot[None], check: Job) -> None:
+    """By a copy of just the bad file."""
+    yard: Any = pilot.app.yard  # type: ignore[attr-defined]
+    spec = {"root": check.folder, "replace": True, "files": [{"place": check.spec["files"][0]["path"]}]}
+    more: dict[str, Any] = {"folder": f"{check.folder}/org/tuned", "spec": spec, "finished_at": now()}
+    await yard.registry.add_job(Job(user_id="ada", kind="copy", title="x", host="gpu1", state="done", **more))
 
 
 async def test_a_model_of_a_host_is_recorded_and_deployed_there(settings: Settings, hosts: Hosts) -> None:
