@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from core.deploy.service import DeployService
     from core.downloads.copies import CopyService
     from core.downloads.service import DownloadService
+    from core.downloads.tidying import TidyService
     from core.downloads.verifications import VerifyService
     from core.exchange.service import ExchangeService
     from core.files.service import FilesService
@@ -51,6 +52,13 @@ class Modelyard:
     copies: CopyService
     files_of: FilesOf
     verifications: VerifyService
+
+    @property
+    def leftovers(self) -> TidyService:
+        """What unfinished transfers left on the disks."""
+        from core.downloads.tidying import TidyService
+
+        return TidyService(self.registry, self.files_of)
 
     @classmethod
     @asynccontextmanager

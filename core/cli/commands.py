@@ -68,6 +68,7 @@ TREE: dict[str, Entry] = {
             "adopt": ("Take up model files that were carried into the folder", "core.cli.installed:adopt"),
             "register": ("Add a record of model files, used in place", "core.cli.installed:register"),
             "delete": ("Delete the files of an installed model", "core.cli.installed:delete"),
+            "tidy": ("Delete what unfinished downloads and copies left", "core.cli.tidy:tidy"),
             "export": ("Write a training tool's config for an installed model", "core.cli.training_export:export"),
             "base-dir": ("Show or set the models folder of a host", "core.cli.installed:base_dir"),
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,23 +49,17 @@ async def list_installed(yard: Modelyard, *, out: Output, search: str, host_name
     seen = await files.survey(told)
     models = [one for one in (*told, *seen.stores) if _holds(one, words) and not (no_stores and one.store)]
     unknown = [str(files.folder / found.path) for found in seen.unknown]
-    gone = await asyncio.to_thread(_gone, files.folder, models) if host_name == LOCAL_HOST else {}
+    gone = {one.path: seen.gone[one.path] for one in models if one.path in seen.gone}
     if out.json:
-        fields = [{**installed_fields(one), "gone": gone.get(one.path, [])} for one in models]
+        fields = [{**installed_fields(one), "gone": gone.get(one.path, ())} for one in models]
         out.document({"models": fields, "unknown": unknown})
         return
     _show_models(out, models)
     for path, names in gone.items():
-        out.line(f"{path}: {_count(len(names), 'file')} gone from the disk (files verify --repair fetches them again)")
+        again = f"files verify --repair{option(host_name)}"
+        out.line(f"{path}: {_count(len(names), 'file')} gone from the disk ({again} fetches them again)")
     for what, them in _untold(unknown):
         out.line(f"Not told of: {what} (modelyard files adopt{option(host_name)} takes {them} up)")
-
-
-def _gone(folder: PurePath, models: list[InstalledModel]) -> dict[str, list[str]]:
-    """By model of this machine's folder, the files that are not there; blocks."""
-    own = {one.path: [str(file["path"]) for file in one.files] for one in models if not one.store}
-    found = {path: [name for name in names if not Path(folder, name).exists()] for path, names in own.items()}
-    return {path: names for path, names in found.items() if names}
 
 
 def _untold(paths: list[str]) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.cli.command import command
+from core.files.model_files import option
 from core.registry.values import LOCAL_HOST
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def _show(out: Output, told: Usage) -> None:
     out.table(("FAMILY", "SIZE"), [(path, size(amount)) for path, amount in told.families.items()])
     where = "" if told.host == LOCAL_HOST else f"{told.host}:"
     out.line(f"{where}{told.folder}: {size(told.total)} taken, {size(told.free)} free")
+    if told.unfinished_count:
+        tidy = f"modelyard files tidy{option(told.host)}"
+        out.line(f"Of that unfinished downloads: {told.unfinished_count:,}, {size(told.unfinished)} ({tidy})")
     for store, amount in told.stores.items():
         out.line(f"{LABELS[store]}: {size(amount)}")
 

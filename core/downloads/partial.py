@@ -6,6 +6,8 @@ import errno
 import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,11 +51,39 @@ class Partial:
     def read_note(self) -> Note | None:
         """What an earlier attempt left; None when there is nothing that can be trusted."""
         try:
-            with self._note.open("rb") as file:
-                note = _parsed(json.loads(file.read(_NOTE_LIMIT)))
-            return note if self.path.stat().st_size == note.version.size else None
+            note = _parsed(self._content())
+            return note if note.done and self.path.stat().st_size == note.version.size else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def _content(self) -> dict[str, Any]:
+        with self._note.open("rb") as file:
+            return dict(json.loads(file.read(_NOTE_LIMIT)))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a note or claim of ours stands beside it, and is of it: the name alone may be anybody's."""
+        try:
+            content = self._content()
+            if "claim" in content:
+                return len(content["claim"]) == 3 and all(isinstance(part, int) for part in content["claim"])
+            size = _parsed(content).version.size
+            return not self.is_begun or self.path.lstat().st_size == size
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether nobody writes it; nobody can meanwhile."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as error:
+            yield error.errno == errno.ENOENT
+            return
+        try:
+            yield _locked(descriptor)
+        finally:
+            os.close(descriptor)
 
     def open(self, size: int) -> int:
         """A descriptor of the part; a large one has its full size, with its room on the disk taken.
@@ -66,10 +96,11 @@ class Partial:
         try:
             if size > SMALL and os.fstat(descriptor).st_size != size:
                 os.ftruncate(descriptor, 0)
+                self.write_note(Note(version=Version(size=size, tag=""), done=()))  # so that it is known for ours
                 _take_room(descriptor, size)
         except BaseException as error:
             os.close(descriptor)
-            self.path.unlink(missing_ok=True)
+            self.discard()
             if isinstance(error, OSError) and error.errno in FULL:
                 raise no_room(self.target, size) from error
             raise
@@ -109,8 +140,7 @@ class Partial:
     def is_claimed(self) -> bool:
         """Whether the file that has the name is the one that was to get it."""
         try:
-            with self._note.open("rb") as file:
-                return bool(json.loads(file.read(_NOTE_LIMIT))["claim"] == _identity(self.target.stat()))
+            return bool(self._content()["claim"] == _identity(self.target.stat()))
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -161,6 +191,15 @@ class Partial:
         """Remove the part and its note or claim."""
         for path in (self._note, self.path, self._note.with_suffix(".new")):
             path.unlink(missing_ok=True)
+
+
+def _locked(descriptor: int) -> bool:
+    """False where another has it, and where it can't be told."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _identity(status: os.stat_result) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
@@ -204,6 +205,34 @@ def delete(folder: Path, model: InstalledModel) -> None:
             raise not_deleted(LOCAL_HOST, file["path"], number, len(model.files), str(error.strerror)) from error
     _remove_empty(folder, folder / model.path)
     installed.forget(folder, model.path)
+
+
+def remove(folder: Path, paths: Sequence[str]) -> None:
+    """Files of a folder, then the folders that held nothing else; blocks.
+
+    Raises:
+        Refused: one lies behind a link. FileProblem: one can't be deleted.
+    """
+    top = folder.resolve()
+    refuse_detours(top, {path: (folder / path).parent.resolve() for path in paths})
+    for number, path in enumerate(paths):
+        try:
+            (folder / path).unlink(missing_ok=True)
+        except OSError as error:
+            raise not_tidied(LOCAL_HOST, path, number, str(error.strerror)) from error
+    for place in sorted({one for path in paths for one in PurePosixPath(path).parents if one.name}, reverse=True):
+        with suppress(OSError):
+            (folder / place).rmdir()
+
+
+def not_tidied(host: str, path: str, gone: int, cause: str) -> FileProblem:
+    """A file that nobody needs is still there."""
+    where = "" if host == LOCAL_HOST else f"{host}: "
+    return FileProblem(
+        f"{where}{clean_line(path)} can't be deleted; {gone:,} other files were.",
+        cause=clean_line(cause),
+        remedy=f"See who may write there: ls -ld {clean_line(str(PurePosixPath(path).parent))}",
+    )
 
 
 def not_deleted(host: str, path: object, gone: int, every: int, cause: str) -> FileProblem:

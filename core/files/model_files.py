@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,6 +12,7 @@ from core.registry.values import LOCAL_HOST
 
 if TYPE_CHECKING:
     from core.files.installed import InstalledModel
+    from core.files.leftovers import Leftover
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,16 +33,19 @@ class Usage:
     total: int
     free: int
     stores: dict[str, int] = field(default_factory=dict)  # by store, not in the total
+    unfinished: int = 0  # what downloads and copies left that did not come to their end; in the total
+    unfinished_count: int = 0
     host: str = LOCAL_HOST
 
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What lies on a host besides what its folder's file tells of, and what all of it takes."""
+    """What lies on a host besides what its folder's file tells of, what it tells of and is gone, and what all takes."""
 
     unknown: Sequence[FoundFile]
     stores: Sequence[InstalledModel]
     usage: Usage
+    gone: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by model, the paths of its missing files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +109,16 @@ class ModelFiles(Protocol):
             InvalidInput: the folder is not in the models folder.
         """
 
+    async def leftovers(self) -> list[Leftover]:
+        """What transfers left that did not come to their end, whoever may still need it."""
+
+    async def remove(self, paths: Sequence[str]) -> None:
+        """Delete these files of the folder, and folders that hold nothing else then.
+
+        Raises:
+            FileProblem, Refused: one can't be deleted, or lies behind a link.
+        """
+
     async def to_delete(self, ref: str) -> InstalledModel:
         """What `delete` would delete: not the files that another model has, too, which its `problem` tells.
 
@@ -136,6 +150,7 @@ def usage_of(
     folder: PurePath,
     total: int,
     free: int,
+    unfinished: Sequence[Leftover] = (),
 ) -> Usage:
     """What these models take in a folder that takes `total` bytes, with `free` ones left."""
     taken = {model.path: model.size for model in models}
@@ -154,7 +169,15 @@ def usage_of(
         total=total,
         free=free,
         stores={store: sum(files.values()) for store, files in kept.items()},
+        unfinished=sum(one.size for one in unfinished),
+        unfinished_count=len(unfinished),
     )
+
+
+def missing(models: Iterable[InstalledModel], there: Collection[str]) -> dict[str, list[str]]:
+    """By model, those of its files that are not among these."""
+    absent = {one.path: [path for file in one.files if (path := str(file["path"])) not in there] for one in models}
+    return {path: names for path, names in absent.items() if names}
 
 
 def option(host: str) -> str:

@@ -6,23 +6,24 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from core.errors import FileProblem, NotFound
 from core.events import Progress
-from core.files import adopting, deleting, installed, stores, tree
+from core.files import adopting, deleting, installed, leftovers, stores, tree
 from core.files.here import HereSource
 from core.files.installed import InstalledModel
 from core.files.kinds import ALONE, is_weights
-from core.files.model_files import FileChecked, FoundFile, Survey, Usage, option, usage_of
+from core.files.model_files import FileChecked, FoundFile, Survey, Usage, missing, option, usage_of
 from core.files.tree import Tree
 from core.files.verify import Checked, Condition, Verification
 from core.registry.values import LOCAL_HOST
 from core.text import clean_line
 
 if TYPE_CHECKING:
+    from core.files.leftovers import Leftover
     from core.registry.store import Registry
     from core.settings import Settings
 
@@ -62,19 +63,29 @@ class FilesService:
         return known or found(find(await self.stores(), ref, self._folder), ref)
 
     async def survey(self, models: Sequence[InstalledModel]) -> Survey:
-        seen = await self._untold(models)
+        told = adopting.told_of(models)
+        seen = await self._look(lambda path: path in told or is_weights(path))
         stores = await self.stores()
+        gone = missing(models, seen.files)
         return Survey(
-            unknown=_found(seen),
+            unknown=_found(seen, told),
             stores=stores,
+            gone=await asyncio.to_thread(_really_gone, self._folder, gone),
             usage=usage_of(
                 models,
                 stores,
                 folder=self._folder,
                 total=seen.total,
                 free=await asyncio.to_thread(lambda: shutil.disk_usage(_existing(self._folder)).free),
+                unfinished=leftovers.grouped(seen.hidden),
             ),
         )
+
+    async def leftovers(self) -> list[Leftover]:
+        return leftovers.grouped((await self._look(lambda path: False)).hidden)
+
+    async def remove(self, paths: Sequence[str]) -> None:
+        await asyncio.to_thread(deleting.remove, self._folder, paths)
 
     async def usage(self) -> Usage:
         return (await self.survey(await self.installed())).usage
@@ -82,10 +93,6 @@ class FilesService:
     async def sizes(self, paths: Iterable[str]) -> Mapping[str, int]:
         wanted = list(paths)
         return await asyncio.to_thread(lambda: {path: size for path in wanted if (size := _size(path)) is not None})
-
-    async def _untold(self, models: Sequence[InstalledModel]) -> Tree:
-        told = adopting.told_of(models)
-        return await self._look(lambda path: is_weights(path) and path not in told)
 
     async def _look(self, keep: Callable[[str], bool]) -> Tree:
         try:
@@ -140,7 +147,8 @@ class FilesService:
 
     async def to_delete(self, ref: str) -> InstalledModel:
         models = await self.installed()
-        unknown = _found(await self._untold(models))
+        told = adopting.told_of(models)
+        unknown = _found(await self._look(lambda path: is_weights(path) and path not in told))
         model = deleting.by_hand(self._folder, unknown, ref) or deleting.own(await self.get(ref), models)
         stores.refuse_change(model)
         deleting.refuse_unnamed(model, ref, self._folder)
@@ -220,8 +228,15 @@ def found(model: InstalledModel | None, ref: str, *, host: str = LOCAL_HOST) -> 
     return model
 
 
-def _found(seen: Tree) -> list[FoundFile]:
-    return [FoundFile(path=path, size=seen.files[path]) for path in sorted(seen.files)]
+def _found(seen: Tree, told: Collection[str] = ()) -> list[FoundFile]:
+    """Those that nothing tells of."""
+    return [FoundFile(path=path, size=seen.files[path]) for path in sorted(seen.files) if path not in told]
+
+
+def _really_gone(folder: Path, absent: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Without those behind links to other folders, which the look did not follow; blocks."""
+    found = {path: [name for name in names if not (folder / name).exists()] for path, names in absent.items()}
+    return {path: names for path, names in found.items() if names}
 
 
 def _paths(model: InstalledModel, folder: PurePath) -> set[str]:

@@ -13,16 +13,22 @@ from core.errors import CommandFailed
 from core.files import stores
 from core.files.installed import InstalledModel
 from core.files.kinds import PICKLES, TENSORS
+from core.files.leftovers import HiddenFile, is_hidden_work
 from core.files.paths import stays_inside
 from core.files.tree import Tree
 from core.hosts import remote
 
 _UNREADABLE = "\ufffd"  # a name that is no UTF-8 can't be said from here
 _STORES = "\0stores\0"
+_HIDDEN = "hidden"
 _WEIGHTS = r"\( " + " -o ".join(f"-iname '*{end}'" for end in (*TENSORS, *PICKLES)) + r" \)"
 
+_HIDDEN_NAMES = r"\( -name '.*.part' -o -name '.*.part.*' -o -path './.modelyard-*/*' \)"
+
 # $1 the script about stores, $2 the folder, then the folders above it. Block size, blocks and free blocks of its disk;
-# the bytes of everything in it; size and path of each file that is not hidden; what the other script says.
+# the bytes of everything in it; size and path of each file that is not hidden; the time there, then size, time and path
+# of what transfers left, and of each download that goes on there its folder and its parts' names; what the other script
+# says.
 _TREE = f"""
 export LC_ALL=C
 stores=$1
@@ -50,6 +56,18 @@ else
   else
     find . ! -name . -name '.*' -prune -o \\( -type f -o -type l \\) KEEP -exec sh -c "$told" sh {{}} +
   fi 2>/dev/null
+  printf 'hidden\\0%s\\0' "$(date +%s)"
+  if [ "$gnu" ]; then find . -type f -user "$(id -u)" {_HIDDEN_NAMES} -printf '%s %T@\\t%p\\0'
+  else
+    told='for f; do s=$(stat -c "%s %Y" -- "$f") && printf "%s\\t%s\\0" "$s" "$f"; done'
+    find . -type f -user "$(id -u)" {_HIDDEN_NAMES} -exec sh -c "$told" sh {{}} +
+  fi 2>/dev/null
+  for s in .modelyard-direct/*/; do
+    read -r pid at 2>/dev/null <"${{s}}pid" && kill -0 "$pid" 2>/dev/null || continue
+    printf '!\\t%s\\0' "${{s%/}}"
+    tr '\\t' '\\n' 2>/dev/null <"${{s}}plan" | grep '^[.]modelyard-.*[.]part$' |
+      while IFS= read -r name; do printf '!\\t%s\\0' "$name"; done
+  done
 fi
 printf 'stores\\0'
 exec sh -c "$stores" sh
@@ -104,11 +122,15 @@ xargs -0 sh -c 'for p; do (
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A models folder of a host and what is around it; `free` in bytes."""
+    """A models folder of a host and what is around it; `free` in bytes.
+
+    `busy` are names of parts, and paths of notes, of downloads that go on there.
+    """
 
     tree: Tree
     free: int
     stores: list[InstalledModel]
+    busy: frozenset[str] = frozenset()
 
 
 def tree_argv(folder: str, *, every: bool) -> list[str]:
@@ -127,9 +149,31 @@ def parse_tree(folder: str, told: str) -> Seen:
     disk, total, *files = start.split("\0")
     if not found or not total.isdecimal():
         raise CommandFailed("The host's answer about its models folder can't be read.")
-    sizes = dict(one for part in files if (one := _file(part)))
+    at = files.index(_HIDDEN) if _HIDDEN in files else len(files)
+    sizes = dict(one for part in files[:at] if (one := _file(part)))
+    hidden, busy = _hidden(files[at + 1 :])
+    tree = Tree(files=sizes, total=int(total), hidden=hidden)
     free = remote.parse_disk(folder, disk.encode()).free
-    return Seen(tree=Tree(files=sizes, total=int(total)), free=free, stores=stores.parse(kept))
+    return Seen(tree=tree, free=free, stores=stores.parse(kept), busy=busy)
+
+
+def _hidden(told: Sequence[str]) -> tuple[list[HiddenFile], frozenset[str]]:
+    """What transfers left, and what of it is busy; the first is the time there."""
+    now = float(told[0]) if told and told[0].isdecimal() else 0.0
+    pairs = [(facts, path) for facts, tab, path in (one.partition("\t") for one in told[1:]) if tab]
+    busy = frozenset(path for facts, path in pairs if facts == "!")
+    found = (_hidden_file(facts, path.removeprefix("./"), now) for facts, path in pairs if facts != "!")
+    return [one for one in found if one is not None and is_hidden_work(one.path)], busy
+
+
+def _hidden_file(facts: str, path: str, now: float) -> HiddenFile | None:
+    size, _, changed = facts.partition(" ")
+    if not size.isdecimal() or not stays_inside(path) or _UNREADABLE in path:
+        return None
+    try:
+        return HiddenFile(path=path, size=int(size), age_s=now - float(changed))
+    except ValueError:
+        return None
 
 
 def _file(part: str) -> tuple[str, int] | None:

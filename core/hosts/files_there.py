@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import CommandFailed, Refused
 from core.events import Progress
-from core.files import adopting, deleting, pickle_fetch, stores
-from core.files.model_files import FileChecked, FoundFile, Survey, Usage, usage_of
+from core.files import adopting, deleting, leftovers, pickle_fetch, stores
+from core.files.kinds import is_weights
+from core.files.model_files import FileChecked, FoundFile, Survey, Usage, missing, usage_of
 from core.files.service import event_of, find, found
 from core.files.tree import Tree
 from core.files.verify import Checked, Condition
@@ -25,6 +27,7 @@ from core.text import clean_line
 
 if TYPE_CHECKING:
     from core.files.installed import InstalledModel
+    from core.files.leftovers import Leftover
     from core.hosts.connection import Completed, Connection
     from core.hosts.files_script import Parent, Seen
     from core.registry.records import Host
@@ -62,14 +65,42 @@ class FilesThere:
         return known or found(find(await self.stores(), ref, self.folder), ref, host=self.host)
 
     async def survey(self, models: Sequence[InstalledModel]) -> Survey:
-        return self._survey(models, await self._look(every=False))
+        seen = await self._look(every=True)
+        survey = await asyncio.to_thread(self._survey, models, seen)
+        return replace(survey, gone=await self._really_gone(survey.gone)) if survey.gone else survey
+
+    async def _really_gone(self, absent: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """Without those behind links to other folders, which the look did not follow."""
+        there = await self.sizes(str(self.folder / path) for paths in absent.values() for path in paths)
+        gone = {name: [one for one in paths if str(self.folder / one) not in there] for name, paths in absent.items()}
+        return {name: paths for name, paths in gone.items() if paths}
 
     def _survey(self, models: Sequence[InstalledModel], seen: Seen) -> Survey:
-        told = adopting.told_of(models)
-        files = seen.tree.files
-        usage = usage_of(models, seen.stores, host=self.host, folder=self.folder, total=seen.tree.total, free=seen.free)
-        unknown = [FoundFile(path=path, size=files[path]) for path in sorted(files) if path not in told]
-        return Survey(unknown=unknown, stores=seen.stores, usage=usage)
+        told, files = adopting.told_of(models), seen.tree.files
+        usage = usage_of(
+            models,
+            seen.stores,
+            host=self.host,
+            folder=self.folder,
+            total=seen.tree.total,
+            free=seen.free,
+            unfinished=leftovers.grouped(seen.tree.hidden),
+        )
+        untold = (path for path in sorted(files) if path not in told and is_weights(path))
+        unknown = [FoundFile(path=path, size=files[path]) for path in untold]
+        return Survey(unknown=unknown, stores=seen.stores, usage=usage, gone=missing(models, files))
+
+    async def leftovers(self) -> list[Leftover]:
+        seen = await self._look(every=False)
+        return [_kept(one, seen.busy) for one in leftovers.grouped(seen.tree.hidden)]
+
+    async def remove(self, paths: Sequence[str]) -> None:
+        argv = files_script.delete_argv(str(self.folder))
+        done = await self._run(argv, files_script.deletions(paths), timeout_s=_DELETE_S)
+        told = done.stdout.split()
+        if told != ["1"] * len(paths):
+            bad = next((number for number, one in enumerate(told) if one != "1"), len(told))
+            raise deleting.not_tidied(self.host, paths[min(bad, len(paths) - 1)], told.count("1"), done.stderr[:300])
 
     async def usage(self) -> Usage:
         return (await self.survey(await self.installed())).usage
@@ -193,7 +224,7 @@ class FilesThere:
             kept = await self.stores()
             return files_script.Seen(tree=Tree(files={}, total=0), free=0, stores=kept)
         done = await self._run(files_script.tree_argv(str(self.folder), every=every))
-        return files_script.parse_tree(str(self.folder), done.stdout)
+        return await asyncio.to_thread(files_script.parse_tree, str(self.folder), done.stdout)
 
     async def _run(self, argv: Sequence[str], stdin: bytes | None = None, *, timeout_s: float = _WAIT_S) -> Completed:
         done = await self._connection.run(argv, stdin=stdin, timeout_s=timeout_s, check=False)
@@ -211,6 +242,12 @@ class FilesThere:
     def _refuse_unread(self, hashes: Mapping[str, str]) -> None:
         if unread := next((path for path, sha256 in hashes.items() if not sha256), None):
             raise remote.denied(self.host, unread, "read")
+
+
+def _kept(left: Leftover, busy: Collection[str]) -> Leftover:
+    """A download that goes on there by itself, for whichever machine, needs its notes and its parts."""
+    is_busy = left.path in busy or left.path.rpartition("/")[2] in busy
+    return replace(left, kept="the host is downloading it") if is_busy else left
 
 
 def _checked(file: Mapping[str, Any], condition: Condition, size: int | None) -> Checked:
