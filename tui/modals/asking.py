@@ -49,7 +49,6 @@ class AskingDialog(Dialog[bool | None], Generic[T]):
 
     def on_screen_resume(self) -> None:
         """The answer may have come while something lay over the dialog."""
-        super().on_screen_resume()
         self._close()
 
     def _close(self) -> None:

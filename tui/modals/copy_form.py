@@ -33,9 +33,8 @@ class CopyForm(ModelForm):
     def first(self, spec: FieldSpec) -> Any:  # noqa: ANN401 - the value of any kind of field
         return self._copied.get(spec.name, super().first(spec))
 
-    async def on_mount(self) -> None:
+    def introduce(self) -> None:
         """What is still to be said comes first: where the files lie, of a model that is to be deployed."""
-        await super().on_mount()
         note = "A copy of your own; the global model stays as it is."
         if self._source.provider in DEPLOYABLE:
             note += " To deploy it, say where its files lie."

@@ -89,6 +89,5 @@ class InstalledForm(ModelForm):
     def first(self, spec: FieldSpec) -> Any:  # noqa: ANN401 - the value of any kind of field
         return self._known.get(spec.name, super().first(spec))
 
-    async def on_mount(self) -> None:
-        await super().on_mount()
+    def introduce(self) -> None:
         self.query_one("#form-title", Plain).show(f"A model of {clean_line(self._place)}")

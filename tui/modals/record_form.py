@@ -141,6 +141,7 @@ class RecordForm(Drafting):
 
     async def on_mount(self) -> None:
         """Names for what is picked already, and the draft of last time."""
+        self.introduce()
         for picker in self.query(Picker):
             if picker.value:
                 self.modelyard.guard(picker.name_value(), group="labels")
@@ -151,6 +152,9 @@ class RecordForm(Drafting):
                 f"Your draft of {moment(draft.at)}, not saved yet. ctrl+n starts afresh."
             )
         self.modelyard.guard(forget_gone(self._drafts, self.yard.registry), group="old-drafts")
+
+    def introduce(self) -> None:
+        """What stands above the fields at first, and which has the focus."""
 
     def _fill(self, values: Mapping[str, str | bool]) -> None:
         for field in self.fields:

@@ -69,7 +69,6 @@ class AnalyticsScreen(ListScreen):
 
     def on_mount(self) -> None:
         self.set_interval(_EVERY_S, self._move_on)
-        super().on_mount()
 
     def compose(self) -> Iterable[Widget]:
         self.view = View.from_kept(memory.recall(self.modelyard.settings.data_dir, self.PLACE))

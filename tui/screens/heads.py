@@ -55,7 +55,6 @@ class HeadsScreen(ListScreen):
 
     def on_mount(self) -> None:
         self._say_views()
-        super().on_mount()
 
     def _say_views(self) -> None:
         parts = [

@@ -56,7 +56,6 @@ class ModelsScreen(BulkActions):
         query = from_kept(memory.recall(self.modelyard.settings.data_dir, self.PLACE))
         self.models.ask(query)
         self.query_one(Chips).show_query(query)
-        super().on_mount()
 
     # Loading
 
