@@ -151,7 +151,9 @@ class DownloadFailed(ModelyardError):
 
 
 class DownloadDenied(DownloadFailed):
-    """The source wants a token, an accepted licence or other rights."""
+    """The source wants a token, an accepted licence or other rights; or, as it `may_be_absent`, another spelling."""
+
+    may_be_absent = False
 
 
 class SourceGone(DownloadFailed):

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Button, Input
 
 from core.errors import DownloadDenied, InvalidInput, NotFound
 from tui.keys import bindings
 from tui.modals.dialog import Dialog, button
-from tui.show import line, problem
+from tui.show import line, pairs, problem
 from tui.widgets.fields import Field, Toggle
 from tui.widgets.plain import Plain, TextField
 
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 
     from core.app import Modelyard
     from core.downloads.sources.base import Listing
-    from core.errors import ModelyardError
 
 _ROOM = 68  # cells
+_EITHER: list[tuple[str, Content | str]] = [
+    ("Misspelled?", "Esc goes back to what was typed."),
+    ("Private?", "Give a token that may read it."),
+]
 _HELD = "Held in memory until the download is over, unless kept.\nIt goes to this source alone."
 
 
@@ -90,15 +94,19 @@ class TokenDialog(Dialog[Given | None]):
     CSS_PATH: ClassVar = ["dialog.tcss", "download.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
-    def __init__(self, source: str, error: ModelyardError, *, key: str = "") -> None:
+    def __init__(self, source: str, error: DownloadDenied, *, key: str = "") -> None:
         super().__init__()
         self._source = source
         self._error = error
         self._key = key
 
     def body(self) -> Iterable[Widget]:
-        yield Plain(line(self._source), classes="lead")
-        yield Plain(problem(self._error, _ROOM))
+        if self._error.may_be_absent:
+            yield Plain(line(self._error.message), classes="lead")
+            yield Plain(pairs(_EITHER, _ROOM, width=14))
+        else:
+            yield Plain(line(self._source), classes="lead")
+            yield Plain(problem(self._error, _ROOM))
         with Vertical(classes="fields"):
             yield Field("token", "Token *", TextField(password=True), hint="Never shown")
             if self._key:

@@ -223,11 +223,13 @@ class _Hub:
                 cause=cause,
                 remedy="Check the spelling, and the rights of the token.",
             )
-        return DownloadDenied(
+        unknown = DownloadDenied(
             f"There is no {self.repo}, or it is private.",
             cause=cause,
             remedy="Check the spelling; for a private one give a token.",
         )
+        unknown.may_be_absent = True
+        return unknown
 
 
 def _card(info: ModelInfo) -> dict[str, Any]:
