@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 VIEWS: tuple[type[DownloadsView], ...] = (CatalogView, InstalledView, JobsView)
 _FIRST = InstalledView.NAME
-_REST = 9  # times what looking took
+_REST, _LONGEST_REST_S = 9, 3.0  # times what looking took; one slow look is no reason to stand still
 _WAKE_S = 10.0
 
 
@@ -108,7 +108,7 @@ class DownloadReading(FileActions):
     async def load(self, select: str | None) -> None:
         began = monotonic()
         await self._load(select)
-        self._rest_until = monotonic() + _REST * (monotonic() - began)
+        self._rest_until = monotonic() + min(_REST * (monotonic() - began), _LONGEST_REST_S)
 
     async def _load(self, select: str | None) -> None:
         jobs = asyncio.create_task(self._read_jobs())
