@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from core.downloads.direct_few import batches
 from core.downloads.direct_script import LAUNCH, NO_CURL, NOT_OURS, REACH, RUN
 from core.errors import (
     CommandFailed,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from core.downloads.sources.base import Listing, SourceFile
     from core.hosts.connection import Completed, Connection
 
-_LANES = 4  # files at once
+_LANES = 4  # files at once, and half of the batches of small ones
 _FOLDER = ".modelyard-direct"
 _LAUNCH_S = 120.0
 _URL_KEEPS = "%/:=&?~#+!$,;'@()*[]"
@@ -42,6 +43,7 @@ class Task:
     folder: str
     state: str
     files: Sequence[SourceFile]
+    batches: Sequence[int | None]  # of each file; None: it goes alone
     known: Mapping[str, str]  # the hashes of files that this job has put there, by path
     replace: bool = False
 
@@ -59,7 +61,8 @@ class Task:
         """The largest files first."""
         files = sorted(listing.files, key=lambda file: -(file.size or 0))
         state = posixpath.join(root, _FOLDER, job_id)
-        return cls(root=root, folder=folder, state=state, files=files, known=known, replace=replace)
+        batched = batches(files, [known.get(file.path, "") for file in files], 2 * _LANES)
+        return cls(root=root, folder=folder, state=state, files=files, batches=batched, known=known, replace=replace)
 
     def launch_argv(self, bytes_per_s: int) -> list[str]:
         """Start it there, unless it goes on already, with a limit on bytes per second; 0: none."""
@@ -68,12 +71,14 @@ class Task:
 
     def stdin(self, token: str) -> bytes:
         """The token's line, then a line for each file."""
-        return "".join([f"{token}\n", *(self._line(file) for file in self.files)]).encode()
+        lines = map(self._line, self.batches, self.files)
+        return "".join([f"{token}\n", *lines]).encode()
 
-    def _line(self, file: SourceFile) -> str:
+    def _line(self, batch: int | None, file: SourceFile) -> str:
         size = "-" if file.size is None else str(file.size)
         sha256 = file.sha256 or self.known.get(file.path, "") or "-"
-        words = (size, sha256, file.git_sha1 or "-", self.part_name(file), quote(file.url, safe=_URL_KEEPS), file.path)
+        place = (self.part_name(file), quote(file.url, safe=_URL_KEEPS), file.path)
+        words = ("-" if batch is None else str(batch), size, sha256, file.git_sha1 or "-", *place)
         return "\t".join(words) + "\n"
 
     def part_name(self, file: SourceFile) -> str:

@@ -61,6 +61,7 @@ class FileServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # as real servers do: a kept line would wait 40 ms for each body
 
             def do_GET(self) -> None:
                 owner.answer(self)

@@ -26,7 +26,7 @@ class There:
         self.folder, self._state, self._server = root / "models", root / ".modelyard-direct" / "job", server
 
     def launch(self, limit: int) -> str:
-        line = "{size}\t-\t-\t.{name}.part\t{url}\t{name}\n"
+        line = "-\t{size}\t-\t-\t.{name}.part\t{url}\t{name}\n"
         files = self._server.files.items()
         lines = [line.format(size=len(file.content), name=name, url=self._server.url(name)) for name, file in files]
         plan = "".join(["\n", *lines]).encode()
