@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from core.cli.command import command
+from core.files.model_files import option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from core.app import Modelyard
     from core.cli.output import Output
+    from core.registry.jobs import Job
 
 
 @command("priority")
@@ -40,10 +44,17 @@ async def remove(yard: Modelyard, *, out: Output, job: str, every: bool) -> None
         raise UsageError("Name one JOB, or say --over for all that are over.")
     if job:
         forgotten = await yard.downloads.remove(job)
-        show_job(out, forgotten, said=f"{forgotten.title} is forgotten; files stay.")
+        show_job(out, forgotten, said=f"{forgotten.title} is forgotten; {_stays([forgotten])}.")
         return
     gone = [await yard.downloads.remove(one.id) for one in await yard.downloads.all() if one.state in OVER]
     if out.json:
         out.document({"removed": [job_fields(one) for one in gone]})
     else:
-        out.line(f"{len(gone)} {'job is' if len(gone) == 1 else 'jobs are'} forgotten; files stay.")
+        out.line(f"{len(gone)} {'job is' if len(gone) == 1 else 'jobs are'} forgotten; {_stays(gone)}.")
+
+
+def _stays(forgotten: Sequence[Job]) -> str:
+    """What is not whole takes room until it is tidied up."""
+    hosts = sorted({job.host for job in forgotten if job.state != "done" and job.kind != "verify"})
+    ways = ", ".join(f"modelyard files tidy{option(host)}" for host in hosts)
+    return f"files stay, unfinished ones until {ways}" if ways else "files stay"

@@ -146,7 +146,7 @@ def _family(model: InstalledModel, offer: Weights | None, named: str) -> Family:
     if found is None:
         raise InvalidInput(
             {"family": f"what {clean_line(model.path)} is can't be told from its names"},
-            remedy=f"Say it with --family: {', '.join(FAMILIES)}.",
+            remedy=f"Say its family (--family on a command line): {', '.join(FAMILIES)}.",
         )
     return found
 

@@ -212,3 +212,13 @@ def test_by_command(settings: Settings) -> None:
     assert [path.name for path in models.iterdir() if path.name != "installed-models.json"] == [".mine.part"]
     [kept] = done("files", "tidy", "-y", "--json").json()["kept"]
     assert kept["path"] == ".mine.part"
+
+
+async def test_forgetting_a_download_says_how_to_tidy_up_after_it(yard: Modelyard) -> None:
+    """D6: what it left is nobody's then."""
+    jobs = [download(yard, "org/m", "a.gguf", state) for state in ("done", "cancelled")]
+    for job in jobs:
+        await yard.registry.add_job(job)
+    said = [done("download", "remove", job.id).out.strip() for job in jobs]
+    assert said[0] == "org/m is forgotten; files stay."
+    assert said[1] == "org/m is forgotten; files stay, unfinished ones until modelyard files tidy."
