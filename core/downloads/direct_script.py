@@ -126,9 +126,10 @@ S=$1
 limit_to "$2"
 """
 
-# $1 state, $2 folder: new lines of the log, and `b` with the bytes of files under way, each second until it is over.
+# $1 state, $2 folder: new lines of the log, and `b` with the bytes of files under way, each second until it is over;
+# more often at first, for what is soon over.
 WATCH = f"""
-S=$1 seen=0 n='
+S=$1 seen=0 looks=0 n='
 '
 {_ALIVE}
 cd -- "$2" || exit 1
@@ -140,7 +141,7 @@ while :; do
     awk '$2 ~ "^[.]/" {{ n += $1 }} END {{ printf "b %.0f\\n", n }}'
   case "$n$new" in *"${{n}}end ok" | *"${{n}}end failed") exit 0 ;; esac
   [ "$goes" = yes ] || exit 0
-  sleep 1
+  if [ "$looks" -lt 10 ]; then sleep 0.2; looks=$((looks + 1)); else sleep 1; fi
 done
 """
 

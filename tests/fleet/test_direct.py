@@ -7,9 +7,11 @@ import hashlib
 import json
 import posixpath
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,50 @@ async def test_a_gated_repository_by_the_host_itself(
     assert (model["source"], model["licence"]) == (f"hf:org/name@{repo.names['main']}", "apache-2.0")
     assert {"path": "org/name/model.safetensors", "size": len(CONTENT), "sha256": SHA} in model["files"]  # type: ignore[operator]
     assert sorted(path.name for path in there.iterdir() if path.name.startswith(".")) == []
+    assert not (host.models_folder / ".modelyard-direct").exists()
+
+
+async def test_hundreds_of_small_files(
+    yard: Modelyard, hub: Hub, host: FleetHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D4: by a few lines to the source, with the token to it alone; what came before a cancel is not fetched again."""
+    files = {
+        f"d{number % 9}/{number}.{'bin' if number % 20 == 0 else 'json'}": CONTENT[:number] for number in range(300)
+    }
+    hub.tokens.add(TOKEN)
+    hub.add("org/name", {**files, **SMALL}, gated="auto", readers={TOKEN})
+    hub.tree_page = 1000
+    go, answer = threading.Event(), hub.answer
+    asked: list[str] = []
+    lines: set[object] = set()
+
+    def held(handler: BaseHTTPRequestHandler) -> None:
+        if "/api/resolve-cache/" in handler.path:
+            lines.add(handler.client_address)
+            asked.append(handler.path)
+            if len(asked) > 150:
+                go.wait(30)
+        answer(handler)
+
+    monkeypatch.setattr(hub, "answer", held)
+    job = await begun(yard, "hf:org/name", token=TOKEN)
+    await until(lambda: len(asked) > 150)
+    await yard.downloads.cancel(job.id)
+    await state_of(yard, job.id, "cancelled")
+    go.set()
+    before, asked[:] = set(asked), []
+    await yard.downloads.resume(job.id, token=TOKEN)
+    ended = await state_of(yard, job.id, "done", "failed")
+    whole = sum(len(body) for body in (*files.values(), *SMALL.values()))
+    assert (ended.state, ended.error, ended.bytes_done) == ("done", "", whole)
+    there = host.models_folder / "org" / "name"
+    assert {path: (there / path).read_bytes() for path in (*files, *SMALL)} == {**files, **SMALL}
+    assert (len(asked), len(set(asked) & before) <= 8) == (len(set(asked)), True)
+    assert len(lines) < 40
+    assert [request for request in hub.cdn.requests if "Authorization" in request.headers] == []
+    noted = told(host)["org/name"]["files"]
+    assert isinstance(noted, list)
+    assert len(noted) == len(files) + len(SMALL)
     assert not (host.models_folder / ".modelyard-direct").exists()
 
 
