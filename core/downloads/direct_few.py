@@ -16,7 +16,7 @@ _MOST_FILES, _MOST_BYTES = 50, 4 << 20
 
 # What is noted of a batch lies in $B, in lines: `plan` NUMBER SIZE SHA256 GIT NAME URL PATH; `ask` NUMBER HOPS HOME
 # PART ADDRESS, where HOME alone may see the token, which is in no file; `seen` and `sized` NUMBER SIZE SHA256 GIT FILE
-# PART PATH. `over` has the numbers of the files that are done.
+# PART PATH. `over` has the numbers of the files that are done. On a full disk a line may be cut: then none is believed.
 FEW = r"""
 sums() {
   kind=$1
@@ -39,7 +39,7 @@ list_there() {
     is_plain "$file" && { [ -s "$file" ] || [ "$size" = 0 ]; } || file=$path
     is_plain "$file" || continue
     set -- "$@" "$file"
-    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$i" "$size" "$sha" "$git" "$file" "$part" "$path"
+    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$i" "$size" "$sha" "$git" "$file" "$part" "$path" || return 1
   done <"$B/plan" >"$B/seen"
   [ $# != 0 ] && wc -c "$@" >"$B/sizes" 2>/dev/null
 }
@@ -50,10 +50,10 @@ list_sums() {
     [ "$bytes" = "$size" ] || continue
     if [ "$git" != - ]; then { printf 'blob %s\0' "$size"; cat "$file"; } >"$B/blob.$i"; blobs="$blobs blob.$i"; fi
     set -- "$@" "$file"
-    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$i" "$size" "$sha" "$git" "$file" "$part" "$path"
+    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$i" "$size" "$sha" "$git" "$file" "$part" "$path" || return 1
   done <"$B/seen" 3<"$B/sizes" >"$B/sized"
   [ $# != 0 ] && sums 256 "$@" >"$B/sums" || return 1
-  : >"$B/gits"
+  true >"$B/gits"
   [ -z "$blobs" ] || (cd -- "$B" && sums 1 $blobs) >"$B/gits"
 }
 place_right() {
@@ -62,8 +62,7 @@ place_right() {
     if [ "$git" != - ]; then read -r gitgot rest <&4 && [ "$gitgot" = "$git" ] || continue; fi
     [ "$sha" = - ] || [ "$got" = "$sha" ] || continue
     if [ "$file" = "$path" ] || ln -T "$part" "$path" 2>/dev/null; then set -- "$@" "$part"; else place || continue; fi
-    over="$over$i "
-    printf 'd %s %s %s\n' "$i" "$size" "$got"
+    printf 'd %s %s %s\n' "$i" "$size" "$got" && over="$over$i "
   done <"$B/sized" 3<"$B/sums" 4<"$B/gits" >"$B/right"
   rm -f "$@" "$B"/blob.*
   cat "$B/right" >>"$S/log"
@@ -75,12 +74,13 @@ list_asks() {
     if is_over || ! is_clear || [ -L "$part" ] || [ -e "$S/$i.head" ]; then continue; fi
     if [ -e "$path" ] || [ -L "$path" ]; then [ "$replace" = replace ] && is_plain "$path" || continue; fi
     [ -d "$dir" ] || mkdir -p "$dir" 2>/dev/null || continue
-    { : >"$part"; } 2>/dev/null || continue
+    true 2>/dev/null >"$part" || continue
     [ "$size" != 0 ] || continue
     origin "$url"
-    printf '%s\t0\t%s\t%s\t%s\n' "$i" "$origin" "$part" "$url"
+    printf '%s\t0\t%s\t%s\t%s\n' "$i" "$origin" "$part" "$url" || return 1
     printf '%s\n' "$part" >&3
   done <"$B/plan" >"$B/ask" 3>"$S/now.few.$lane"
+  return 0
 }
 group() {
   group=home
@@ -89,10 +89,10 @@ group() {
   [ "$origin" = "$home" ] || group=away
 }
 settings() {
-  [ "$now" = away ] || [ -z "$bearer" ] || setting header "Authorization: Bearer $bearer"
+  [ "$those" = away ] || [ -z "$bearer" ] || setting header "Authorization: Bearer $bearer"
   while IFS=$T read -r i hops home part address; do
     group
-    [ "$group" = "$now" ] || continue
+    [ "$group" = "$those" ] || continue
     [ "$hops" != 0 ] || address=$address$query
     setting url "$address"
     setting output "$part"
@@ -102,15 +102,15 @@ list_left() {
   failing=" "
   while IFS=$T read -r i hops home part address; do
     group
-    if [ "$group" = "$now" ] && read -r code next <&3; then
+    if [ "$group" = "$those" ] && read -r code next <&3; then
       case $code:$next in
         2*) continue ;;
-        30[12378]:?*) : >"$part"; hops=$((hops + 1)) address=$next ;;
+        30[12378]:?*) true >"$part"; hops=$((hops + 1)) address=$next ;;
         *) failing="$failing$i "; continue ;;
       esac
       [ "$hops" -le 10 ] || continue
     fi
-    printf '%s\t%s\t%s\t%s\t%s\n' "$i" "$hops" "$home" "$part" "$address"
+    printf '%s\t%s\t%s\t%s\t%s\n' "$i" "$hops" "$home" "$part" "$address" || return 1
   done <"$B/ask" 3<"$B/told" >"$B/left"
   mv -f "$B/left" "$B/ask"
 }
@@ -119,11 +119,10 @@ ask() {
   case $token in \?*) query=$token bearer= ;; esac
   while allowed && [ -z "$limit" ] && IFS=$T read -r i hops home part address <"$B/ask"; do
     group
-    now=$group
+    those=$group
     settings | curled 0 "$B/ranges" --fail-early --speed-time 30 --write-out '%{http_code} %{redirect_url}\n' \
       >"$B/told" 2>/dev/null
-    [ -s "$B/told" ] || return 0
-    list_left
+    [ -s "$B/told" ] && list_left || return 0
     [ "$failing" = " " ] || alone "$failing" || return 1
   done
 }
@@ -139,8 +138,7 @@ few() {
   over=" "
   look
   allowed
-  if [ -z "$limit" ]; then
-    list_asks
+  if [ -z "$limit" ] && list_asks; then
     ask || return 1
     look
   fi

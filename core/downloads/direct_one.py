@@ -149,7 +149,7 @@ one() {
     if [ "$at" != 0 ] && { [ -z "$tag$sha" ] || [ "$tag$sha" = - ]; }; then rm -f -- "$part"; at=0; fi
     if [ "$size" != - ] && [ "$at" -gt "$size" ]; then rm -f -- "$part"; at=0; fi
     if [ "$size" = - ] || [ "$at" -lt "$size" ]; then fetch || return; else rc=0 code=200; fi
-    [ "$size" != 0 ] || : >>"$part"
+    [ "$size" != 0 ] || true >>"$part" || { refused write "$part can not be made"; return; }
     case $rc:$code in
       *:30[12378])
         [ "$at" != 0 ] || rm -f -- "$part" "$S/$i.head"

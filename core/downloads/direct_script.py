@@ -47,7 +47,7 @@ shift 4; exec "$@"'
 """
 
 _LANES = r"""
-fail() { : >"$S/failed"; }
+fail() { true >"$S/failed"; }
 lane() {
   awk -F"$T" -v lane="$lane" -v lanes="$lanes" \
     '$1 == "-" && n++ % lanes == lane { sub(/^-/, NR - 1); print }' "$S/plan" >"$S/lane.$lane" || { fail; return; }
@@ -72,6 +72,7 @@ while [ "$lane" -lt "$lanes" ]; do lane & lane=$((lane + 1)); done
 while [ "$lane" -lt $((lanes + few_lanes)) ]; do few_lane & lane=$((lane + 1)); done
 wait
 if [ -e "$S/failed" ]; then say end failed; else say end ok; fi
+echo "$$ ended" >"$S/pid"
 """
 
 RUN = _BEGIN + ONE + FEW + _LANES

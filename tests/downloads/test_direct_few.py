@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -156,9 +158,15 @@ def with_bin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def counting(folder: Path, name: str, log: Path) -> None:
     """A program that notes its starts."""
-    real = subprocess.run(["sh", "-c", f"command -v {name}"], check=True, capture_output=True, text=True).stdout.strip()
-    (folder / name).write_text(f'#!/bin/sh\necho {name} >>{log}\nexec {real} "$@"\n')
+    (folder / name).write_text(f'#!/bin/sh\necho {name} >>{log}\nexec {program(name)} "$@"\n')
     (folder / name).chmod(0o755)
+
+
+def program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not here")
+    return found
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -167,12 +175,9 @@ def test_two_hundred_files_by_a_few_curls(
 ) -> None:
     """D4: odd names, git's hashes and SHA-256, a redirect to another host, to which the token does not go."""
     folder = with_bin(tmp_path, monkeypatch)
-    found = subprocess.run(["sh", "-c", f"command -v {shell}"], check=False, capture_output=True, text=True)
-    if found.returncode != 0:
-        pytest.skip(f"{shell} is not here")
     for name in ("curl", "sha256sum"):
         counting(folder, name, tmp_path / "starts")
-    (folder / "sh").symlink_to(found.stdout.strip())
+    (folder / "sh").symlink_to(program(shell))
     hub.tokens.add(TOKEN)
     there = made(FILES)
     hub.repos["org/name"].gated, hub.repos["org/name"].readers = "auto", {TOKEN}
@@ -306,15 +311,44 @@ def test_a_limit_that_comes_ends_the_batch(made: Callable[..., There], hub: Orig
     assert len(hub.lines) >= 2 * len(left), "a line for each question, as `curl` asks one"
 
 
-def test_where_nothing_can_have_two_names(
-    made: Callable[..., There], hub: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+NEEDED = "awk cat cmp curl cut grep head ln mkdir mv openssl rm rmdir sed setsid sh sleep tail tr wc xargs"
+
+
+@pytest.mark.parametrize("lacking", ["hard links", "sha256sum and sha1sum", "a curl of today"])
+def test_hosts_that_lack_something(
+    lacking: str, made: Callable[..., There], hub: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """D4: some file systems have no hard links; nothing is fetched twice for that."""
-    (with_bin(tmp_path, monkeypatch) / "ln").symlink_to("/bin/false")
-    there = made(FILES)
+    """D4: nothing is fetched twice for that; what a batch can't do goes file by file."""
+    folder = with_bin(tmp_path, monkeypatch)
+    for name in NEEDED.split():
+        (folder / name).symlink_to(program(name))
+    monkeypatch.setenv("PATH", str(folder))
+    if lacking == "hard links":
+        (folder / "ln").unlink()
+        (folder / "ln").symlink_to("/bin/false")
+    elif lacking == "a curl of today":
+        refusing = 'case "$*" in *--fail-early*) echo "option --fail-early: is unknown" >&2; exit 2 ;; esac'
+        real = (folder / "curl").readlink()
+        (folder / "curl").unlink()
+        (folder / "curl").write_text(f'#!/bin/sh\n{refusing}\nexec {real} "$@"\n')
+        (folder / "curl").chmod(0o755)
+    there = made(FILES if lacking != "a curl of today" else dict(list(FILES.items())[:16]))
     there.launch()
     assert there.is_right(there.watched())
     assert set(hub.asked().values()) == {1}
+
+
+def test_wrong_files_are_replaced_when_that_was_asked_for(made: Callable[..., There]) -> None:
+    """D4: a repair; what is right stays as it is."""
+    there = made(FILES)
+    there.task = replace(there.task, replace=True)
+    for path, body in FILES.items():
+        (there.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (there.folder / path).write_bytes(body if path.startswith("d1/") else body[::-1] + b"?")
+    (there.folder / "d1/1.json").chmod(0o640)
+    there.launch()
+    assert there.is_right(there.watched())
+    assert (there.folder / "d1/1.json").stat().st_mode & 0o777 == 0o640
 
 
 def test_batches_are_small_and_of_about_one_size() -> None:
