@@ -93,6 +93,9 @@ class Partial:
         """
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         self._take(descriptor)
+        if os.fstat(descriptor).st_nlink == 0:  # it was tidied up just now
+            os.close(descriptor)
+            return self.open(size)
         try:
             if size > SMALL and os.fstat(descriptor).st_size != size:
                 os.ftruncate(descriptor, 0)

@@ -125,6 +125,24 @@ async def test_what_is_not_surely_ours_or_is_written_is_kept(yard: Modelyard, tm
     assert {path.name for path in models.iterdir()} >= {*kept, ".plan.part.json", ".link.part"}
 
 
+def test_a_part_that_goes_while_it_is_opened_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written to has a name."""
+    partial, take = Partial(tmp_path / "a.gguf"), Partial._take
+    partial.path.write_bytes(b"left")
+    goes = [partial.path]
+
+    def go(self: Partial, descriptor: int) -> None:
+        for path in goes:
+            path.unlink()
+        goes.clear()
+        take(self, descriptor)
+
+    monkeypatch.setattr(Partial, "_take", go)
+    descriptor = partial.open(SMALL + 1)
+    assert os.fstat(descriptor).st_ino == partial.path.stat().st_ino
+    os.close(descriptor)
+
+
 async def test_a_repair_that_nobody_goes_on_with(yard: Modelyard) -> None:
     models = yard.settings.models_dir
     put(models / f".modelyard-repair-{ID}" / "sub" / "a.gguf")

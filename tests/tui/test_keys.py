@@ -35,6 +35,7 @@ from tui.modals.model_picker import ModelPicker, PicksInstalled
 from tui.modals.pick import PickDialog
 from tui.modals.rate import RateDialog
 from tui.modals.record_form import Drafting, RecordForm
+from tui.modals.tidy import TidyDialog
 from tui.modals.token import TokenDialog
 from tui.modals.training import TrainingDialog
 from tui.screens.analytics import AnalyticsScreen
@@ -67,7 +68,7 @@ _OWNERS: dict[str, list[type[Any]]] = {
     "installed_files": [PicksInstalled],
     "check": [CheckDialog],
     "read": [ErrorDialog, HelpDialog, FilesDialog],
-    "confirm": [ConfirmDialog, FingerprintDialog],
+    "confirm": [ConfirmDialog, FingerprintDialog, TidyDialog],
     "pick": [PickDialog],
     "copy": [CopyDialog],
     "logs": [LogDialog],

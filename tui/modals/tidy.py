@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from core.files.leftovers import Leftover
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_FIT = 8  # lines that always have room
 _KEEPS = "Installed models stay, and whatever a job of the list can go on from."
 
 
@@ -44,7 +45,7 @@ class TidyDialog(Dialog[bool]):
     def body(self) -> Iterable[Widget]:
         yield Plain(line(self._question()), classes="lead")
         yield Plain(toned(_KEEPS, "dim"))
-        with VerticalScroll(id="leftovers", can_focus=False):
+        with VerticalScroll(id="leftovers", can_focus=self._is_long):
             yield Flow()
         with Horizontal(id="buttons"):
             yield button("No" if self._free else "Close", "no")
@@ -52,6 +53,16 @@ class TidyDialog(Dialog[bool]):
                 yield button("Delete", "yes")
 
     def on_mount(self) -> None:
+        self.call_after_refresh(self._draw)
+        if self._is_long:
+            self.query_one("#leftovers").focus()
+
+    @property
+    def _is_long(self) -> bool:
+        """Arrows are for the list then, else for the buttons."""
+        return len(self._free) + 2 * len(self._kept) > _FIT
+
+    def _draw(self) -> None:
         self.query_one(Flow).flow(lambda room: Content("\n").join(self._lines(room)))
 
     def _question(self) -> str:
