@@ -66,11 +66,10 @@ class FilesService:
         told = adopting.told_of(models)
         seen = await self._look(lambda path: path in told or is_weights(path))
         stores = await self.stores()
-        gone = missing(models, seen.files)
         return Survey(
             unknown=_found(seen, told),
             stores=stores,
-            gone=await asyncio.to_thread(_really_gone, self._folder, gone),
+            gone=await asyncio.to_thread(_gone, self._folder, models, seen.files),
             usage=usage_of(
                 models,
                 stores,
@@ -230,11 +229,13 @@ def found(model: InstalledModel | None, ref: str, *, host: str = LOCAL_HOST) -> 
 
 def _found(seen: Tree, told: Collection[str] = ()) -> list[FoundFile]:
     """Those that nothing tells of."""
-    return [FoundFile(path=path, size=seen.files[path]) for path in sorted(seen.files) if path not in told]
+    untold = sorted(path for path in seen.files if path not in told)
+    return [FoundFile(path=path, size=seen.files[path]) for path in untold]
 
 
-def _really_gone(folder: Path, absent: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Without those behind links to other folders, which the look did not follow; blocks."""
+def _gone(folder: Path, models: Sequence[InstalledModel], there: Collection[str]) -> dict[str, list[str]]:
+    """By model, its files that are neither there nor behind links to other folders, which nobody looked into; blocks."""
+    absent = missing(models, there)
     found = {path: [name for name in names if not (folder / name).exists()] for path, names in absent.items()}
     return {path: names for path, names in found.items() if names}
 
