@@ -234,7 +234,7 @@ def _found(seen: Tree, told: Collection[str] = ()) -> list[FoundFile]:
 
 
 def _gone(folder: Path, models: Sequence[InstalledModel], there: Collection[str]) -> dict[str, list[str]]:
-    """By model, its files that are neither there nor behind links to other folders, which nobody looked into; blocks."""
+    """By model, its files that are neither there nor behind links to other folders, which nobody looked in; blocks."""
     absent = missing(models, there)
     found = {path: [name for name in names if not (folder / name).exists()] for path, names in absent.items()}
     return {path: names for path, names in found.items() if names}
