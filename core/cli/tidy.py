@@ -62,4 +62,4 @@ def _told(out: Output, host: str, gone: Sequence[Leftover], kept: Sequence[Lefto
         disk = "the disk" if host == LOCAL_HOST else f"the disk of {host}"
         out.line(f"Deleted {len(gone):,}: {size(sum(one.size for one in gone))} are free again on {disk}.")
     else:
-        out.line("Nothing is left that nobody needs." if kept else "Nothing unfinished is there.")
+        out.line("All of it is kept; nothing was deleted." if kept else "Nothing unfinished is there.")

@@ -68,7 +68,7 @@ class TidyDialog(Dialog[bool]):
     def _question(self) -> str:
         disk = "the disk" if self._host == LOCAL_HOST else f"the disk of {named(self._host)}"
         if not self._free:
-            return f"On {disk} nothing is left that nobody needs."
+            return f"All that is unfinished on {disk} is kept."
         return f"Delete {plural(len(self._free), 'leftover')} ({size(_amount(self._free))}) from {disk}, for good?"
 
     def _lines(self, room: int) -> list[Content]:
