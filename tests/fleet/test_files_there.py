@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
@@ -393,6 +394,23 @@ async def test_the_commands_of_a_host(files: ModelFiles, models: Path, host: Fle
     gone = modelyard("files", "delete", "tuned", *on, "-y", "--json").document
     assert (gone["host"], gone["deleted"], told(models)) == ("gpu1", True, ["custom/--by hand.gguf"])
     assert modelyard("files", "delete", "tuned", *on, "-y", "--json", code=1).problem["error"] == "NotFound"
+
+
+async def test_what_a_copy_left_there_is_tidied_up(files: ModelFiles, models: Path, host: FleetHost) -> None:
+    """D6, D8, L9: what is the user's own there, quiet and nobody's; what is recent may be another machine's."""
+    quiet, recent, other = (models / "org" / f".modelyard-{digit * 12}-{'f' * 12}.part" for digit in "abc")
+    for part in (quiet, recent, other):
+        part.write_bytes(b"x" * 5000)
+        os.chown(part, models.stat().st_uid + (part == other), -1)
+    os.utime(quiet, (0, 0))
+    os.utime(other, (0, 0))
+    usage = modelyard("files", "usage", "--host", "gpu1", "--json").document
+    assert (usage["unfinished_count"], usage["unfinished"]) == (2, 10_000)
+    assert modelyard("files", "tidy", "--host", "gpu1", "--json", code=3).problem["error"] == "NeedsConfirmation"
+    told_of = modelyard("files", "tidy", "--host", "gpu1", "-y", "--json").document
+    assert [one["path"] for one in told_of["deleted"]] == [f"org/{quiet.name}"]
+    assert [one["kept"] for one in told_of["kept"]] == ["it changed a moment ago"]
+    assert [part.exists() for part in (quiet, recent, other)] == [False, True, True]
 
 
 async def test_a_config_for_training_there(files: ModelFiles, models: Path, host: FleetHost, tmp_path: Path) -> None:
