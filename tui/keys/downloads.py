@@ -233,6 +233,14 @@ GROUPS: Mapping[str, Group] = {
                 weight=3,
             ),
             Key(
+                id="downloads.tidy",
+                keys="t",
+                action="do('tidy')",
+                label="Tidy up",
+                help="Show what unfinished downloads and copies left, and delete what nobody needs, after a question",
+                weight=2,
+            ),
+            Key(
                 id="downloads.delete",
                 keys="D",
                 action="do('delete')",

@@ -181,6 +181,7 @@ class DownloadDialog(Dialog[str | None]):
         found, rest = self._found, self.query_one("#rest")
         await rest.remove_children()
         self.query_one("#button-start", Button).disabled = found is None
+        self.set_class(found is not None, "-found")
         if found is not None:
             where = TextField(found.folder)
             await rest.mount(Field("folder", "Into folder", where))

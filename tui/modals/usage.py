@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from core.app import Modelyard
+    from core.files.model_files import Usage
     from core.hosts.values import HostOverview
     from core.registry.records import Host
     from tui.screens.download_cards import FileRow
@@ -99,6 +100,7 @@ class UsageDialog(Dialog[None]):
                 f"{size(usage.total)} in {plural(len(usage.models), 'model')} on {where}, {size(usage.free)} free"
             ).stylize("bold"),
             toned(usage.folder, "dim"),
+            *_unfinished(usage),
             *_table("By family", families),
             *_table("The largest", _sizes(largest)),
             *(
@@ -108,6 +110,14 @@ class UsageDialog(Dialog[None]):
             ),
             *(hanging(_named(named(name)), told, room) for name, told in self._hosts.items()),
         ]
+
+
+def _unfinished(usage: Usage) -> list[Content]:
+    """What nobody may need any more."""
+    if not usage.unfinished_count:
+        return []
+    count = plural(usage.unfinished_count, "unfinished download")
+    return [line(f"{size(usage.unfinished)} of it in {count}; in the list t tidies up")]
 
 
 def _sizes(rows: Sequence[FileRow]) -> list[tuple[str, int]]:

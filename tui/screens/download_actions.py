@@ -144,6 +144,7 @@ class DownloadActions(ListScreen):
             "Only the lines go; every file stays." if len(jobs) > 1 else "Only the line goes.",
             *([f"Kept: everything in {one.folder}."] if len(jobs) == 1 and one.folder else []),
             *([f"{plural(unfinished, 'failed or cancelled one')} can't be resumed then."] if len(jobs) > 1 else []),
+            *(["What is not whole stays, too, until t tidies up."] if unfinished else []),
         ]
         if await operations.confirm(self.modelyard, f"Forget {what}?", details=details, yes="Yes"):
             for job in jobs:

@@ -37,6 +37,7 @@ _PICKLES = {
 _HINTS = {("verify", "done"): "R fetches just these again; each stays until the right one has come."}
 _GOING = {"pause": "pausing", "cancel": "ending"}
 _MOST_FILES = 30
+_MANY = 10
 _BAR = 6
 
 
@@ -48,6 +49,7 @@ class FileRow:
     size: int
     count: int
     model: InstalledModel | None = None
+    gone: tuple[str, ...] = ()  # paths of its files that are not there
 
     @property
     def store(self) -> str:
@@ -87,11 +89,20 @@ def place_mark(row: FileRow, checks: Checks) -> Mark:
     checked, pickle = checks.of(model), model.pickle
     marks = [
         Mark("✗", f"{len(checked.bad):,} bad", "bad") if checked and checked.bad else None,
+        Mark("✗", _gone(row), "bad") if row.gone else None,
         Mark("✗", "incomplete", "bad") if model.problem else None,
         _PICKLES.get(pickle.level, Mark("!", "pickle", "warn")) if pickle else None,
         Mark("✓", "verified", "good") if checked else None,
     ]
     return next(filter(None, marks), Mark("·", "in place" if row.store else "installed", "dim"))
+
+
+def _gone(row: FileRow) -> str:
+    """Of all files, or of how many; in the cells of a column."""
+    count = len(row.gone)
+    if count == row.count:
+        return "gone"
+    return f"{plural(count, 'file')} gone" if count < _MANY else f"{count:,} gone"
 
 
 def store_name(row: FileRow) -> str:
@@ -210,7 +221,8 @@ def file_card(row: FileRow, usage: Usage | None, checks: Checks, room: int, *, h
         return Content("\n\n").join([title, facts, _unknown(room)])
     told = [toned(f"✗ {model.problem}", "bad")] if model.problem else []
     told += [hanging(toned("! ", "warn"), line(f"{model.warning} {UNSAFE}"), room)] if model.warning else []
-    told += [found(checked, room)] if checked else []
+    told += [found(checked, room)] if checked and (checked.bad or not row.gone) else []
+    told += [_missing(row, room)] if row.gone and not (checked and checked.bad) else []
     parts = [title, facts, *told, _files(model, room)]
     return Content("\n\n").join(parts)
 
@@ -236,6 +248,15 @@ def found(checked: Outcome, room: int) -> Content:
     lines += [hanging(toned(f"  {condition:<11}", "bad"), line(path), room) for condition, path in checked.bad]
     remedy = "R fetches just these again; each stays until the right one has come."
     return Content("\n").join([*lines, hanging(toned("→ ", "dim"), toned(remedy, "dim"), room)])
+
+
+def _missing(row: FileRow, room: int) -> Content:
+    """Files that somebody deleted by hand."""
+    head = f"{len(row.gone):,} of {plural(row.count, 'file')} gone from the disk"
+    named = [hanging(Content("  "), line(path), room) for path in row.gone[:_MOST_FILES]]
+    more = [line(f"  and {rest:,} more")] if (rest := len(row.gone) - _MOST_FILES) > 0 else []
+    remedy = hanging(toned("→ ", "dim"), toned("V checks it; then R fetches just what is missing.", "dim"), room)
+    return Content("\n").join([hanging(toned("✗ ", "bad"), toned(head, "bad"), room), *named, *more, remedy])
 
 
 def _fine(count: int) -> str:

@@ -109,6 +109,27 @@ class FileActions(DownloadActions):
             self.files_changed(files.host)
         self.modelyard.toast(f"Deleted {called}: {size(sum(model.size for model in models))} are free again")
 
+    async def do_tidy(self) -> None:
+        """Delete what unfinished downloads and copies left, after a question that shows it."""
+        from tui.modals.tidy import TidyDialog
+
+        host = self.host
+        looking = self.yard.leftovers.look(host)
+        found = await operations.asked(self.app, looking, f"Looking for unfinished files on {named(host)}…")
+        if found == []:
+            self.modelyard.toast(f"Nothing unfinished lies on {named(host)}")
+        if found and (await self.app.push_screen_wait(TidyDialog(found, host))) is True:
+            self.modelyard.guard(self._tidy([one.path for one in found if not one.kept], host), group="delete")
+
+    async def _tidy(self, paths: Sequence[str], host: str) -> None:
+        """What somebody needs by now stays."""
+        try:
+            gone = await self.yard.leftovers.tidy(paths, host)
+        finally:
+            self.files_changed(host)
+        amount = size(sum(one.size for one in gone))
+        self.modelyard.toast(f"Deleted {plural(len(gone), 'leftover')}{_on(host)}: {amount} are free again")
+
     async def do_copy(self) -> None:
         """Its files to hosts."""
         from tui.modals.copy import CopyDialog

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,7 @@ class InstalledView(DownloadsView):
         return [
             toned(f"{size(usage.free)} free", "") if usage.folder != "/" else toned("no models folder", "warn"),
             toned(f"{size(usage.total)} in {plural(len(usage.models), 'model')}", ""),
+            *([toned(f"{size(usage.unfinished)} unfinished", "")] if usage.unfinished_count else []),
             *(toned(f"{size(amount)} in {LABELS.get(store, store)}", "") for store, amount in usage.stores.items()),
             *(toned(f"{name} {size(amount)}", "dim") for name, amount in families),
         ]
@@ -154,7 +156,7 @@ def _is_by_hand(row: FileRow) -> bool:
 
 def _line(row: FileRow, checks: Checks) -> Line:
     word = place_mark(row, checks).word
-    state = "bad" if word.endswith(" bad") else word
+    state = next((end for end in ("bad", "gone") if word.endswith(f" {end}")), word)
     is_pickle = row.model is not None and row.model.pickle is not None
     return Line(row, _text(row).casefold(), _facets(row.family, row.store, state, is_pickle=is_pickle))
 
@@ -179,6 +181,11 @@ def _facets(family: str, store: str, state: str, *, is_pickle: bool) -> frozense
 def rows_of(models: Iterable[InstalledModel]) -> list[FileRow]:
     """Of models of the folder, or of what other tools keep on this machine (X8)."""
     return [FileRow(one.path, one.size, len(one.files), one) for one in models]
+
+
+def without_gone(rows: Sequence[FileRow], gone: Mapping[str, Sequence[str]]) -> list[FileRow]:
+    """The same rows, those of models that miss files told so."""
+    return [replace(row, gone=tuple(gone.get(row.path, ()))) if row.path in gone else row for row in rows]
 
 
 def unknown_rows(seen: Survey) -> list[FileRow]:

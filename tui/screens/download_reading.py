@@ -16,7 +16,7 @@ from core.registry.values import LOCAL_HOST
 from tui.screens.download_catalog import CatalogView, base
 from tui.screens.download_checks import CheckReader
 from tui.screens.download_file_actions import FileActions
-from tui.screens.download_installed import InstalledView, by_source, rows_of, unknown_rows
+from tui.screens.download_installed import InstalledView, by_source, rows_of, unknown_rows, without_gone
 from tui.screens.download_jobs import JobsView, is_live
 from tui.screens.download_views import DownloadsView
 from tui.show import moment
@@ -178,6 +178,7 @@ class DownloadReading(FileActions):
             return
         models, rows = told
         before = self.looks.get(files.host, Look())
+        rows = without_gone(rows, {row.path: row.gone for row in before.rows if row.gone})
         others = [row for row in before.rows if row.model is None or row.store]
         await self._take_files(files.host, Look([*rows, *others], before.usage))
         await self.show_rows(select)
@@ -191,6 +192,7 @@ class DownloadReading(FileActions):
             await self.no_files(files.host, _unreadable(files, error))
             return
         untouched = before.usage is None and self.list.cursor == 0
+        rows = without_gone(told[1], seen.gone)
         found = await asyncio.to_thread(unknown_rows, seen)
         await self._take_files(files.host, Look([*rows, *found, *rows_of(seen.stores)], seen.usage))
         if untouched and (self.view_name, self.known.host) == (InstalledView.NAME, files.host):
