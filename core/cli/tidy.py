@@ -26,7 +26,8 @@ async def tidy(yard: Modelyard, *, out: Output, host_name: str, yes: bool) -> No
     """Delete what unfinished downloads and copies left, after a question; installed models stay.
 
     What a job of the list can go on from is kept, failed and cancelled ones too: modelyard download remove forgets
-    a job. Also kept is what somebody writes now, and what is not known for Modelyard's own.
+    a job. Also kept is what somebody writes now, on a host whatever changed in the last ten minutes, and what is not
+    known for Modelyard's own.
     """
     from core.cli.output import size
 

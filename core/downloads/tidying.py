@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _QUIET_S = 600.0  # a copy that goes on writes more often, and so does a host that downloads
 _NOTE = "nothing beside it tells that it is one of ours"
 _WRITTEN = "somebody may be writing it"
-_RECENT = "it changed a moment ago"
+_RECENT = "it changed a moment ago: another machine may be sending it"
 _FROM_ELSEWHERE = "another machine sends it, or sent it"
 _OF_THE_HOST = "a Modelyard on that host began it"
 

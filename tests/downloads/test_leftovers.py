@@ -189,7 +189,7 @@ async def test_on_a_host_what_is_quiet_and_nobodys_may_go(yard: Modelyard, tmp_p
     free = {path for path, kept in found.items() if not kept}
     assert free == {f"org/{names['a']}", ".modelyard-direct/bbbbbbbbbbbb"}
     assert found[names["c"]] == found[".modelyard-direct/aaaaaaaaaaaa"] == "the host is downloading it"
-    assert found[names["b"]] == "it changed a moment ago"
+    assert found[names["b"]].startswith("it changed a moment ago")
     assert found[str(PurePosixPath(hidden).relative_to(tmp_path))].startswith("m is paused (job ")
     usage = await files.usage()
     assert (usage.unfinished_count, usage.unfinished >= 70 + 64 + 1000) == (len(found), True)
