@@ -12,6 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from core.cli import copies, diagnostics
+from core.cli.output import Output
+from core.downloads.copy_events import CopyFailed
+from core.errors import Refused
+from core.registry.jobs import Job
 from tests.cli.program import done, modelyard, start
 from tests.downloads.server import FileServer, Served
 from tests.downloads.test_jobs import end_all, until
@@ -36,6 +41,19 @@ def test_a_script_that_is_broken_off_knows_the_job(short_folder: Path) -> None:
         [job_id] = told["jobs"]
         assert told["remedy"].endswith(f"modelyard download show {job_id}")
         assert done("download", "cancel", job_id, "--json").json()["id"] == job_id
+
+
+def test_copies_that_go_on_are_named_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """D6: those that were begun; what could not be is none."""
+    monkeypatch.setattr(diagnostics, "_going_on", [])
+    begun = [Job(user_id="ada", title="x", host=host, kind="copy") for host in ("gpu1", "gpu2")]
+    copies._goes_on(Output(json=True), [*begun, CopyFailed.of("gpu3", "/srv", Refused("It is full."))])
+
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    assert diagnostics.guarded(interrupted, json=True) == 130
+    assert json.loads(capsys.readouterr().err)["jobs"] == [job.id for job in begun]
 
 
 def test_a_link_to_another_file_system_is_refused_before_it_is_queued(short_folder: Path) -> None:
