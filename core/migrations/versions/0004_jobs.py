@@ -23,7 +23,6 @@ def upgrade() -> None:
         sa.Column("bytes_done", sa.Integer(), nullable=False),
         sa.Column("bytes_total", sa.Integer(), nullable=True),
         sa.Column("rate", sa.Float(), nullable=False),
-        sa.Column("is_early", sa.Boolean(), nullable=False),
         sa.Column("files", sa.JSON(), nullable=False),
         sa.Column("result", sa.JSON(), nullable=True),
         sa.Column("lease", sa.JSON(), nullable=True),
