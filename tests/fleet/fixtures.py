@@ -13,6 +13,8 @@ import pytest
 from tests.fleet import image, requirements
 from tests.fleet.fleet import Fleet
 
+_KEPT = ".kept"  # for the session, in a models folder
+
 
 def unavailable(reason: str) -> NoReturn:
     """Skip with the reason; on a build server, where everything has to be there, fail."""
@@ -80,7 +82,8 @@ def busybox_image(fleet: Fleet) -> str:
 
 @pytest.fixture(scope="session")
 def remote_model(fleet: Fleet, smollm2: Path) -> str:
-    """The path of the SmolLM2 model on every host of `fleet.hosts`."""
+    """The path of the SmolLM2 model on every host of `fleet.hosts`: hidden, as other tests look at what lies there."""
     for host in fleet.hosts:
-        shutil.copyfile(smollm2, host.models_folder / smollm2.name)
-    return f"{fleet.hosts[0].models_dir}/{smollm2.name}"
+        (host.models_folder / _KEPT).mkdir(exist_ok=True)
+        shutil.copyfile(smollm2, host.models_folder / _KEPT / smollm2.name)
+    return f"{fleet.hosts[0].models_dir}/{_KEPT}/{smollm2.name}"

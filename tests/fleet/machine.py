@@ -82,6 +82,10 @@ class Machine:
         """The models folder as the tests see it."""
         return self.plan.folder / "srv" / "models"
 
+    def here(self, path: str) -> Path:
+        """What this host sees at a path of its models folder, as the tests see it."""
+        return self.models_folder / Path(path).relative_to(self.models_dir)
+
     @property
     def docker_socket(self) -> Path:
         """The host's /run/docker.sock as the tests see it."""

@@ -64,7 +64,7 @@ async def has_status(yard: Modelyard, status: str) -> bool:
 
 async def test_a_truncated_file_is_found_by_the_dry_run(host: FleetHost, yard: Modelyard, remote_model: str) -> None:
     short = host.models_folder / "short.gguf"
-    short.write_bytes((host.models_folder / Path(remote_model).name).read_bytes()[:20_000_000])
+    short.write_bytes(host.here(remote_model).read_bytes()[:20_000_000])
     await yard.registry.edit_model("smol", {"path": f"{host.models_dir}/short.gguf"})
     plan = await yard.deploys.plan("smol", host.name, SMALL)
     with pytest.raises(PlanRefused):
@@ -77,7 +77,7 @@ async def test_a_file_that_only_its_owner_may_read_is_found_by_the_dry_run(
     host: FleetHost, yard: Modelyard, remote_model: str
 ) -> None:
     private = host.models_folder / "private.gguf"
-    private.write_bytes((host.models_folder / Path(remote_model).name).read_bytes())
+    private.write_bytes(host.here(remote_model).read_bytes())
     os.chown(private, 1234, 1234)
     private.chmod(0o600)
     await yard.registry.edit_model("smol", {"path": f"{host.models_dir}/private.gguf"})
@@ -92,7 +92,7 @@ async def test_a_file_that_breaks_after_the_dry_run_ends_in_failed_with_the_caus
     host: FleetHost, yard: Modelyard, remote_model: str
 ) -> None:
     broken = host.models_folder / "broken.gguf"
-    broken.write_bytes((host.models_folder / Path(remote_model).name).read_bytes())
+    broken.write_bytes(host.here(remote_model).read_bytes())
     await yard.registry.edit_model("smol", {"path": f"{host.models_dir}/broken.gguf"})
     plan = await yard.deploys.plan("smol", host.name, SMALL)
     with broken.open("r+b") as file:
@@ -311,7 +311,7 @@ async def test_a_server_that_keeps_crashing_is_stopped_with_its_cause(
     host: FleetHost, yard: Modelyard, remote_model: str
 ) -> None:
     lone = host.models_folder / "lone.gguf"
-    lone.write_bytes((host.models_folder / Path(remote_model).name).read_bytes())
+    lone.write_bytes(host.here(remote_model).read_bytes())
     await yard.registry.edit_model("smol", {"path": f"{host.models_dir}/lone.gguf"})
     await deploy(yard, host)
     lone.unlink()

@@ -43,9 +43,10 @@ def test_only_keys_are_accepted(host: FleetHost) -> None:
 
 def test_llama_server_answers_from_each_host(clean_hosts: Fleet, llama_image: str, remote_model: str) -> None:
     for host in clean_hosts.hosts:
+        model = f"/models/{Path(remote_model).relative_to(host.models_dir)}"
         host.docker(
-            *("run", "-d", "--name", "llama", "-p", "127.0.0.1:18080:8080", "-v", "/srv/models:/models:ro"),
-            *(llama_image, "-m", f"/models/{Path(remote_model).name}", "-c", "512", "-t", "1", "--port", "8080"),
+            *("run", "-d", "--name", "llama", "-p", "127.0.0.1:18080:8080", "-v", f"{host.models_dir}:/models:ro"),
+            *(llama_image, "-m", model, "-c", "512", "-t", "1", "--port", "8080"),
         )
     for host in clean_hosts.hosts:
         wait_until(lambda host=host: _get(host, "/health") == '{"status":"ok"}', what="llama-server is ready")  # type: ignore[misc]

@@ -34,7 +34,7 @@ def inspected(host: FleetHost, container: str) -> dict[str, object]:
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.gguf")}
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*.gguf")}
 
 
 @pytest.fixture

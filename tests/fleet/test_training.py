@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -24,7 +23,7 @@ def test_training_output_on_a_host(clean_hosts: Fleet, llama_image: str, remote_
         card = {"README.md": "---\nbase_model: HuggingFaceTB/SmolLM2-135M-Instruct\n---\n"}
         write(job, card)
         write(job / "checkpoint-10", {**WEIGHTS, **state(10, 20)})
-        shutil.copyfile(host.models_folder / Path(remote_model).name, job / "merged.gguf")
+        shutil.copyfile(host.here(remote_model), job / "merged.gguf")
         words = ("models", "add-training", f"{host.models_dir}/tiny tune", "--on", host.name)
         added, *rest = modelyard(*words, "--deploy", "--max-model-len", "1024", "--yes", "--json").events
         model = added["model"]
