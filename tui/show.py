@@ -108,9 +108,9 @@ def hanging(head: Content, body: Content, room: int) -> Content:
     return head + Content("\n" + " " * width).join(part.rstrip() for part in parts)
 
 
-def findings(found: list[Finding], room: int) -> Content:
-    """Each finding with mark, word, reason and remedy."""
-    width = max((len(SEVERITY_MARKS[f.severity].text) for f in found), default=0) + 2
+def findings(found: list[Finding], room: int, *, width: int = 0) -> Content:
+    """Each finding with mark, word, reason and remedy; the reasons stand at `width` cells or further right."""
+    width = max(width - 2, *(len(SEVERITY_MARKS[f.severity].text) for f in found), 0) + 2
     return Content("\n").join(_finding(finding, width, room) for finding in found)
 
 

@@ -40,6 +40,7 @@ _SOURCES = (
 )
 _EXAMPLES = "hf:org/name, ollama:name:tag, civitai:1234, https://…"
 _MOST_FILES = 20
+_LABELS = 12  # cells
 _GATING = ("hf:", "civitai:")
 _ACCESS = {"": "free", "auto": "a token; the licence accepted on its page", "manual": "a token; let in by its authors"}
 
@@ -254,8 +255,8 @@ def _told(found: Listing, free: int, room: int) -> Content:
         ("Revision", found.revision),
         ("Files", Content("\n").join(line(name) for name in [*names[:_MOST_FILES], *more])),
     ]
-    told = findings(_findings(found, free), room)
-    return Content("\n").join(part for part in (told, pairs(rows, room)) if part.plain)
+    told = findings(_findings(found, free), room, width=_LABELS)
+    return Content("\n").join(part for part in (told, pairs(rows, room, width=_LABELS)) if part.plain)
 
 
 def _size(found: Listing) -> str:
