@@ -1,4 +1,4 @@
-"""Downloads from the loopback beside other programs: python -m tests.bench.downloads [--megabytes 1024] [--each 512].
+"""Downloads from the loopback beside other programs: python -m tests.bench.downloads [--megabytes 1024] [--each 256].
 
 One large file, and a repository of 1,000 small and 8 large ones. Ours always with its hashes and with all brought to
 the disk; every figure is of a whole program, with its start. curl and aria2c are given the addresses and hashes,
@@ -72,7 +72,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=1024, help="of the one file")
-    parser.add_argument("--each", type=int, default=512, help="megabytes of each large file of the repository")
+    parser.add_argument("--each", type=int, default=256, help="megabytes of each large file of the repository")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=("one file", "repository"))
     parser.add_argument("--folder", default="/var/tmp", help="on the disk that is meant")
