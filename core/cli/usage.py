@@ -45,8 +45,9 @@ def _show(out: Output, told: Usage) -> None:
     from core.cli.output import size
     from core.files.stores import LABELS
 
-    out.table(("MODEL", "SIZE"), [(path, size(amount)) for path, amount in told.models.items()])
-    out.table(("FAMILY", "SIZE"), [(path, size(amount)) for path, amount in told.families.items()])
+    for title, amounts in (("MODEL", told.models), ("FAMILY", told.families)):
+        if amounts:
+            out.table((title, "SIZE"), [(path, size(amount)) for path, amount in amounts.items()])
     where = "" if told.host == LOCAL_HOST else f"{told.host}:"
     out.line(f"{where}{told.folder}: {size(told.total)} taken, {size(told.free)} free")
     if told.unfinished_count:
