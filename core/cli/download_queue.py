@@ -37,8 +37,8 @@ priority.ignore_unknown_options = True  # -1 is a number here
 async def remove(yard: Modelyard, *, out: Output, job: str, every: bool) -> None:
     """Forget a download that is over, or all of them; files stay, unfinished ones too."""
     from core.cli.downloads import job_fields, show_job
-    from core.downloads.service import OVER
     from core.errors import UsageError
+    from core.registry.jobs import OVER
 
     if bool(job) == every:
         raise UsageError("Name one JOB, or say --over for all that are over.")

@@ -14,6 +14,7 @@ from core.downloads.entries import entries
 from core.downloads.outgoing import Outgoing, find
 from core.errors import InvalidInput, ModelyardError, NotAllowed, Refused
 from core.hosts.base_dir import models_dir_of
+from core.registry.jobs import OVER
 from core.registry.values import LOCAL_HOST
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class CopyService:
         try:
             async with aclosing(self._downloads.follow(job.id)) as changes:
                 async for job in changes:
-                    if job.state not in {"done", "failed", "cancelled"}:
+                    if job.state not in OVER:
                         news.put_nowait(_progress(job))
             news.put_nowait(_end(job))
         except ModelyardError as error:

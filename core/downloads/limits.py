@@ -27,7 +27,7 @@ _SHOWN = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ChosenLimits:
     """Downloads at once, connections per file, and bytes per second of a line; 0 is no limit."""
 
     jobs: int
@@ -49,7 +49,7 @@ class LimitsFile:
         self._seen: tuple[int, ...] | None = None
         self._limits = _limits(settings, {})
 
-    def now(self) -> Limits:
+    def now(self) -> ChosenLimits:
         """As they are now; while the file can't be read, as they were."""
         try:
             found = self._path.stat()
@@ -75,8 +75,8 @@ def without_choices(settings: Settings) -> Settings:
     )
 
 
-def _limits(settings: Settings, file: Mapping[str, int]) -> Limits:
-    return Limits(
+def _limits(settings: Settings, file: Mapping[str, int]) -> ChosenLimits:
+    return ChosenLimits(
         jobs=min(AT_ONCE, max(1, file.get("download_jobs", settings.download_jobs))),
         parts=min(AT_ONCE, max(1, file.get("download_parts", settings.download_parts))),
         bytes_per_s=max(0, file.get("download_bandwidth", settings.download_bandwidth)),

@@ -14,10 +14,11 @@ from core.downloads.placing import How
 from core.downloads.room import check_room, to_come
 from core.downloads.sources import source_for
 from core.errors import DownloadDenied, HostSilent, KeysLocked, ModelyardError, NotAllowed, NotFound, Refused
+from core.registry.jobs import OVER
 from core.registry.values import LOCAL_HOST
 
 if TYPE_CHECKING:
-    from core.downloads.limits import Limits
+    from core.downloads.limits import ChosenLimits
     from core.downloads.sources.base import Listing
     from core.hosts.service import HostService
     from core.registry.jobs import Job
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _LOOK_S = 0.3
 _WAKE_EVERY_S, _MOST_WAKES = 10.0, 12  # an engine of a repository may be silent for a minute
-OVER = {"done", "failed", "cancelled"}
 
 
 class Keys(Protocol):
@@ -166,11 +166,11 @@ class DownloadService:
         with contextlib.suppress(NotFound, HostSilent):  # the job tells them better
             await self._hosts.connection(await self._registry.get_host(job.host)).connect()
 
-    async def limits(self) -> Limits:
+    async def limits(self) -> ChosenLimits:
         """How much at once, and how fast, as it was chosen last."""
         return await asyncio.to_thread(self._limits.now)
 
-    async def limit(self, *, rate: str = "", jobs: int | None = None, parts: int | None = None) -> Limits:
+    async def limit(self, *, rate: str = "", jobs: int | None = None, parts: int | None = None) -> ChosenLimits:
         """Another limit, from now on: `50MB/s` or `off`; what runs takes it within two seconds, without a stop.
 
         Raises:

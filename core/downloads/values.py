@@ -55,10 +55,9 @@ class Fetched:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much at once: connections per file, bytes per second over all (None: no limit), seconds of silence."""
+    """How one transfer goes about it: connections per file, seconds of silence, tries and the waits between them."""
 
     connections: int = 4
-    bandwidth: int | None = None
     silence_s: float = 30.0
     connect_s: float = 10.0
     tries: int = 8  # in a row without one new byte

@@ -14,7 +14,7 @@ from core.downloads.outgoing import OutgoingFile, outgoing_file
 from core.downloads.sources import source_for
 from core.errors import DownloadDenied, FileProblem, ModelyardError, Refused
 from core.files import installed, stores
-from core.files.service import is_bad
+from core.files.service import find, is_bad
 from core.hosts.base_dir import models_dir_of
 from core.registry.values import LOCAL_HOST
 from core.text import clean_line
@@ -141,7 +141,8 @@ class VerifyService:
 
 
 async def _found(files: ModelFiles, refs: Sequence[str]) -> list[InstalledModel]:
-    return [await files.get(ref) for ref in refs]
+    known = await files.installed() if refs else []
+    return [find(known, ref, files.folder) or await files.get(ref) for ref in refs]
 
 
 def _here(bad: Sequence[Mapping[str, Any]], known: Sequence[InstalledModel], folder: Path) -> list[OutgoingFile]:

@@ -14,7 +14,7 @@ from core.downloads.values import Limits
 from core.errors import ModelyardError
 
 if TYPE_CHECKING:
-    from core.downloads import limits
+    from core.downloads.limits import ChosenLimits
     from core.downloads.tokens import Tokens
     from core.downloads.work import Work
     from core.hosts.service import HostService
@@ -44,7 +44,7 @@ class Workshop:
         self._hashes.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def limit_to(self, limits: limits.Limits) -> None:
+    def limit_to(self, limits: ChosenLimits) -> None:
         """From now on, for what is under way, too; connections per file, for what begins."""
         self._limits = Limits(connections=limits.parts)
         self._lines.bytes_per_s = limits.bytes_per_s

@@ -59,7 +59,10 @@ class FilesService:
         return stores.parse(await asyncio.to_thread(stores.local, stores.argv()))
 
     async def get(self, ref: str) -> InstalledModel:
-        known = find(await self.installed(), ref, self._folder)
+        return await self._get(ref, await self.installed())
+
+    async def _get(self, ref: str, models: Sequence[InstalledModel]) -> InstalledModel:
+        known = find(models, ref, self._folder)
         return known or found(find(await self.stores(), ref, self._folder), ref)
 
     async def survey(self, models: Sequence[InstalledModel]) -> Survey:
@@ -148,7 +151,7 @@ class FilesService:
         models = await self.installed()
         told = adopting.told_of(models)
         unknown = _found(await self._look(lambda path: is_weights(path) and path not in told))
-        model = deleting.by_hand(self._folder, unknown, ref) or deleting.own(await self.get(ref), models)
+        model = deleting.by_hand(self._folder, unknown, ref) or deleting.own(await self._get(ref, models), models)
         stores.refuse_change(model)
         deleting.refuse_unnamed(model, ref, self._folder)
         await deleting.local_refusals(self._folder, model)

@@ -50,6 +50,7 @@ _LISTED = (
     *("not_before", "finished_at", "created_at", "updated_at"),
 )
 UNFINISHED = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.PAUSED, JobState.VERIFYING})
+OVER = frozenset(JobState) - UNFINISHED
 
 
 class Job(SQLModel, table=True):

@@ -236,7 +236,7 @@ async def test_a_gated_one_that_may_be_had(hub: Hub) -> None:
 
 
 async def test_a_hub_that_is_away_busy_or_strange(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.downloads.sources.huggingface._WAITS_S", (0.01, 0.01))
+    monkeypatch.setattr("core.downloads.sources.site.WAITS_S", (0.01, 0.01))
     faults = iter([Fault(status=503), Fault(status=429)])
     hub.fault = lambda path: next(faults, None)
     assert (await look("hf:org/open", "config.json")).size == len(FILES["config.json"])

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from core.downloads import bandwidth, limits
+from core.downloads import bandwidth
 from core.downloads.bandwidth import Bandwidth
 from core.downloads.host_lines import HostLines
-from core.downloads.limits import LimitsFile, choose_limits, rate_text, read_rate, without_choices
+from core.downloads.limits import ChosenLimits, LimitsFile, choose_limits, rate_text, read_rate, without_choices
 from core.errors import InvalidInput, UsageError
 from core.settings import Settings, choose
 
@@ -210,13 +210,13 @@ def test_the_newest_choice_goes_before_what_a_program_began_with(settings: Setti
     """D6: a file that is being edited changes nothing; a line that is taken out is no limit."""
     old = Settings(**{**vars(settings), "download_bandwidth": 5000, "download_jobs": 99})
     file = LimitsFile(without_choices(old))
-    assert (file.now().bytes_per_s, LimitsFile(old).now()) == (0, limits.Limits(jobs=16, parts=4, bytes_per_s=5000))
+    assert (file.now().bytes_per_s, LimitsFile(old).now()) == (0, ChosenLimits(jobs=16, parts=4, bytes_per_s=5000))
     choose_limits(settings, rate="2kB/s", jobs=3)
-    assert file.now() == limits.Limits(jobs=3, parts=4, bytes_per_s=2000)
+    assert file.now() == ChosenLimits(jobs=3, parts=4, bytes_per_s=2000)
     config = settings.config_dir / "config.toml"
     config.write_text("download_bandwidth = 3_0")
     assert file.now().bytes_per_s == 30
     config.write_text("download_bandwidth = 3_")
     assert file.now().bytes_per_s == 30
     config.write_text("download_jobs = 0\n")
-    assert file.now() == limits.Limits(jobs=1, parts=4, bytes_per_s=0)
+    assert file.now() == ChosenLimits(jobs=1, parts=4, bytes_per_s=0)

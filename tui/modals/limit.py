@@ -20,7 +20,7 @@ from tui.widgets.plain import Plain, TextField
 if TYPE_CHECKING:
     from textual.binding import BindingType
 
-    from core.downloads.limits import Limits
+    from core.downloads.limits import ChosenLimits
 
 _ABOUT = (
     "For downloads and copies from here together, and on each host for what it downloads by itself. What is under way "
@@ -36,7 +36,7 @@ class LimitDialog(Dialog[str | None]):
     CSS_PATH: ClassVar = ["dialog.tcss", "download.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ChosenLimits) -> None:
         super().__init__()
         self._limits = limits
 

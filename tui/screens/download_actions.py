@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import DownloadDenied, ModelyardError
+from core.registry.jobs import OVER
 from core.registry.values import LOCAL_HOST
 from tui import operations
 from tui.screens.base import ListScreen
-from tui.screens.download_jobs import OVER
 from tui.screens.download_views import DownloadList, DownloadsView, Known
 from tui.show import plural
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from core.registry.jobs import OVER
 from core.registry.naming import last_part
 from core.registry.values import LOCAL_HOST
 from tui.screens import download_cards
@@ -19,7 +20,6 @@ from tui.widgets.columns import Cell, Column
 if TYPE_CHECKING:
     from core.registry.jobs import ListedJob
 
-OVER = frozenset({"done", "failed", "cancelled"})
 _TURN = ("running", "verifying", "queued", "paused", "failed", "cancelled", "done")
 _WORKING = frozenset({"running", "verifying"})
 

@@ -5,7 +5,6 @@ What the site says is not trusted with the token: addresses are built here, on t
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +56,7 @@ class _Asked:
 
 def endpoint() -> str:
     """The site, or what `MODELYARD_CIVITAI_ENDPOINT` names instead."""
-    return os.environ.get("MODELYARD_CIVITAI_ENDPOINT", "").rstrip("/") or _HOME
+    return site.endpoint("MODELYARD_CIVITAI_ENDPOINT", _HOME)
 
 
 class CivitaiSource:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import glob
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from urllib.parse import unquote, urlsplit
 
+from core.downloads.sources import site
 from core.errors import InvalidInput
 
 _HOME = "https://huggingface.co"
@@ -31,7 +31,7 @@ class HubAddress:
 
 def endpoint() -> str:
     """The Hub or the mirror that `HF_ENDPOINT` names, without a slash at its end."""
-    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or _HOME
+    return site.endpoint("HF_ENDPOINT", _HOME)
 
 
 def is_hub_address(text: str) -> bool:

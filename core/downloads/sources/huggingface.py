@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from core.downloads.sources import site
 from core.downloads.sources.apart import apart
 from core.downloads.sources.base import Listing, SourceFile
 from core.downloads.sources.hub_address import HubAddress, chosen, endpoint, is_hub_address, is_repo, parse
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 _T = TypeVar("_T")
-_PATIENCE_S = 20.0
-_BUSY, _WAITS_S = {408, 429, 500, 502, 503, 504}, (0.5, 2.0)
 _LONGEST_TEXT = 300
 _ADVICE = re.compile(r"For more information check: \S+ ?|Please make sure you specified .*?/authentication ?")
 _FLAGGED = {"unsafe", "suspicious"}
@@ -104,7 +103,7 @@ class _Hub:
             lambda: self._api.model_info(
                 self.repo,
                 revision=self._revision or None,
-                timeout=_PATIENCE_S,
+                timeout=site.PATIENCE_S,
                 files_metadata=True,
                 securityStatus=True,
             )
@@ -135,7 +134,7 @@ class _Hub:
 
         self._ask(
             lambda: get_hf_file_metadata(
-                file.url, token=self._token or False, timeout=_PATIENCE_S, endpoint=self._endpoint
+                file.url, token=self._token or False, timeout=site.PATIENCE_S, endpoint=self._endpoint
             )
         )
 
@@ -144,11 +143,11 @@ class _Hub:
         from httpx2 import HTTPError
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
-        for wait_s in (*_WAITS_S, None):
+        for wait_s in (*site.WAITS_S, None):
             try:
                 return call()
             except HfHubHTTPError as error:
-                if wait_s is None or error.response.status_code not in _BUSY:
+                if wait_s is None or error.response.status_code not in site.BUSY:
                     raise self._refusal(error) from error
                 time.sleep(wait_s)
             except OfflineModeIsEnabled as error:
@@ -180,8 +179,8 @@ class _Hub:
                 return made(cause)
         if status in {401, 403}:
             return self._refused(cause) if self._token or status == 403 else self._unknown(cause)
-        if status in _BUSY:
-            return SourceLost(f"{self._endpoint} is busy.", cause=cause, remedy="Try again in some minutes.")
+        if status in site.BUSY:
+            return site.busy(self._endpoint, cause)
         return DownloadFailed(
             f"{self._endpoint} refused to tell about {self.repo}.",
             cause=cause,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,7 +86,7 @@ class _Layer:
 
 def endpoint() -> str:
     """Ollama's registry, or the mirror that `MODELYARD_OLLAMA_ENDPOINT` names."""
-    return os.environ.get("MODELYARD_OLLAMA_ENDPOINT", "").rstrip("/") or _HOME
+    return site.endpoint("MODELYARD_OLLAMA_ENDPOINT", _HOME)
 
 
 class OllamaSource:

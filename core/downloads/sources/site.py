@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 from core.errors import SourceLost
@@ -17,6 +18,11 @@ BUSY = {408, 429, 500, 502, 503, 504}
 WAITS_S = (0.5, 2.0)
 PATIENCE_S = 20.0
 _MOST = 32 << 20  # bytes of an answer
+
+
+def endpoint(variable: str, home: str) -> str:
+    """The site, or what the environment names instead: a mirror, without a slash at its end."""
+    return os.environ.get(variable, "").rstrip("/") or home
 
 
 async def ask(client: AsyncClient, path: str, *, site: str, headers: Mapping[str, str] | None = None) -> Response:
