@@ -109,6 +109,21 @@ class Partial:
             raise
         return descriptor
 
+    def begin_anew(self) -> None:
+        """Drop what is there of another content, or of an attempt that can't be gone on with.
+
+        Raises:
+            FileProblem: another download is writing it.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:  # nothing, or nothing that a download writes
+            self.discard()
+            return
+        self._take(descriptor)
+        self.discard()
+        os.close(descriptor)
+
     def _take(self, descriptor: int) -> None:
         """Two that write one file would make a wrong one of it; the kernel lets go when the descriptor is closed."""
         try:

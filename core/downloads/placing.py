@@ -93,7 +93,7 @@ class Placing:
 
     def _copied(self) -> Fetched:
         before = self._source.stat()
-        self._partial.discard()
+        self._partial.begin_anew()
         sink = Sink(self._partial, before.st_size, stopped=self._stopped)
         try:
             if self._cloned(sink):

@@ -114,7 +114,7 @@ class Transfer:
             if note and known and reply.start == gaps[0][0] and known.matches(reply.version):
                 return self._fetch(reply, known, gaps, note)
             if self._partial.is_begun:
-                self._partial.discard()
+                self._partial.begin_anew()
             version = reply.version
             return self._fetch(reply, version, [(0, version.size)], Note(version=version, done=()))
         finally:

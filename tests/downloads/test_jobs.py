@@ -22,8 +22,11 @@ import pytest
 
 from core.app import Modelyard
 from core.downloads.partial import Partial
+from core.downloads.placing import How, Placing
 from core.downloads.room import check_room, make_folder, to_come
 from core.downloads.sources.base import Listing, SourceFile
+from core.downloads.transfer import fetch
+from core.downloads.values import RemoteFile
 from core.errors import DiskFull, FileProblem, ModelyardError
 from core.events import now
 from core.registry.jobs import Job
@@ -427,3 +430,23 @@ def test_a_part_has_one_writer(tmp_path: Path) -> None:
     assert part.path.exists()
     os.close(descriptor)
     os.close(part.open(10))
+
+
+def test_a_part_that_another_program_writes_is_not_begun_anew(tmp_path: Path) -> None:
+    """D6: a small file has no note to go on from, and a folder may have two programs that fetch into it."""
+    target = tmp_path / "small.gguf"
+    part = Partial(target)
+    descriptor = part.open(10)
+    os.write(descriptor, b"half")
+    with FileServer().running() as server:
+        server.files["small.gguf"] = Served(content=b"0123456789")
+        remote = RemoteFile.at(server.url("small.gguf"), size=10)
+        with pytest.raises(FileProblem, match="Another download is writing"):
+            fetch(remote, target)
+        source = tmp_path / "source.gguf"
+        source.write_bytes(b"9876543210")
+        with pytest.raises(FileProblem, match="Another download is writing"):
+            Placing(source.as_uri(), target, how=How.COPY).run()
+        assert part.path.read_bytes() == b"half"
+        os.close(descriptor)
+        assert fetch(remote, target).path.read_bytes() == b"0123456789"
