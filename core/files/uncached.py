@@ -16,8 +16,16 @@ _NO_SUCH_WAY = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 def buffer(size: int) -> memoryview:
-    """Memory that begins at a page; it takes room when it is first written."""
-    return memoryview(mmap.mmap(-1, size))
+    """Memory that begins at a page; it takes room when it is first written.
+
+    Of large pages where the system has them: the kernel looks every page up when it writes past the cache, and a fifth
+    of the time went there.
+    """
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)
 
 
 class UncachedFile:
