@@ -5,7 +5,6 @@ Where the line is quick, more threads only take turns at the interpreter, which 
 
 from __future__ import annotations
 
-import statistics
 import threading
 import time
 from collections import deque
@@ -14,16 +13,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-_FIRST = 2
-_LOOK_EVERY = 3  # pieces of work by one thread
+_LOOK_EVERY = 2  # pieces of work by one thread: both have to wait, so that a pause of the machine does not count
 _WAITS_S = 0.008  # that one piece of work waits: a line, not only another thread or a disk with a cache
 
 
 class FewOrMany(Generic[T]):
     """`work` for each item in turn, in at most `most` threads of `pool`.
 
-    `spare` is called once, by one of them: when they wait for the line, so that there is time for other work, or when
-    the last item is taken.
+    It begins with one. `spare` is called once, by one of them: when they wait for the line, so that there is time for
+    other work, or when nothing is left to take.
     """
 
     def __init__(
@@ -40,8 +38,7 @@ class FewOrMany(Generic[T]):
     def begin(self, items: Iterable[T]) -> None:
         """Start on all of them."""
         self._todo.extend(items)
-        for _ in range(min(_FIRST, len(self._todo))):
-            self._add()
+        self._add()
         if not self._todo:
             self._has_time()
 
@@ -74,7 +71,7 @@ class FewOrMany(Generic[T]):
             self._work(item)
             waits_s.append(time.perf_counter() - began - (time.thread_time() - worked))
             if len(waits_s) == _LOOK_EVERY:
-                if statistics.median(waits_s) > _WAITS_S:
+                if min(waits_s) > _WAITS_S:
                     self._has_time()
                     self._add()
                 waits_s.clear()

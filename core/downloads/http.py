@@ -19,7 +19,8 @@ from core.errors import DownloadDenied, DownloadFailed, SourceGone
 from core.text import clean_line, said_line
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager
+    from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager
+    from urllib3.util import Url
 
     from core.downloads.values import Address, Limits
 
@@ -122,7 +123,7 @@ class Http:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._pools: dict[tuple[str, bool], PoolManager | ProxyManager] = {}
-        self._chosen: dict[tuple[str, str], PoolManager | ProxyManager] = {}
+        self._chosen: dict[tuple[str | None, str | None], HTTPConnectionPool | ProxyManager] = {}  # by origin
         self._choosing = threading.Lock()
         self.trouble = ""  # why nothing comes now, as far as that may mend itself
 
@@ -160,13 +161,12 @@ class Http:
 
     def _follow(self, address: Address, wanted: dict[str, str]) -> tuple[BaseHTTPResponse, bool]:
         from urllib3.exceptions import HTTPError
+        from urllib3.util import parse_url
 
         url, secret = address.url, dict(address.headers)
         for hop in range(_MOST_REDIRECTS):
             try:
-                response = self._pool(url).request(
-                    "GET", url, headers={**wanted, **secret}, preload_content=False, redirect=False, retries=False
-                )
+                response = self._ask(parse_url(url), {**wanted, **secret})
             except HTTPError as error:
                 raise _network(error) from error
             if response.status not in {301, 302, 303, 307, 308}:
@@ -179,22 +179,27 @@ class Http:
             url = target
         raise DownloadFailed(f"{_shown(address.url)} redirects in a circle.", remedy="Check the address.")
 
-    def _pool(self, url: str) -> PoolManager | ProxyManager:
-        """By the proxy that the environment names for the address."""
-        parts = urlsplit(url)
-        key = (parts.scheme, parts.netloc)
-        if (chosen := self._chosen.get(key)) is not None:
-            return chosen
+    def _ask(self, url: Url, headers: dict[str, str]) -> BaseHTTPResponse:
+        from urllib3 import ProxyManager
+
+        way = self._chosen.get((url.scheme, url.netloc)) or self._way(url)
+        target = url.url if isinstance(way, ProxyManager) else url.request_uri
+        return way.urlopen(
+            "GET", target, headers=headers, preload_content=False, redirect=False, retries=False, assert_same_host=False
+        )
+
+    def _way(self, url: Url) -> HTTPConnectionPool | ProxyManager:
+        """By the proxy that the environment names for the address, else straight to its host."""
         from urllib.request import getproxies, proxy_bypass
 
+        from urllib3 import ProxyManager
+
+        scheme, host = url.scheme or "", url.netloc or ""
         with self._choosing:
-            if key not in self._chosen:
-                proxy = "" if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme, "")
-                kind = (proxy, parts.scheme == "https")
-                if kind not in self._pools:
-                    self._pools[kind] = self._made(*kind)
-                self._chosen[key] = self._pools[kind]
-            return self._chosen[key]
+            kind = ("" if proxy_bypass(host) else getproxies().get(scheme, ""), scheme == "https")
+            manager = self._pools.get(kind) or self._pools.setdefault(kind, self._made(*kind))
+            way = manager if isinstance(manager, ProxyManager) else manager.connection_from_url(url.url)
+            return self._chosen.setdefault((url.scheme, url.netloc), way)
 
     def _made(self, proxy: str, secure: bool) -> PoolManager | ProxyManager:
         import ssl

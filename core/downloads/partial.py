@@ -40,13 +40,18 @@ class Note:
         return [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if start < end]
 
 
+def part_of(name: str) -> str:
+    """What a file is called while it comes."""
+    return f".{name}.part"
+
+
 class Partial:
     """The hidden neighbours of `target`: `.NAME.part` and `.NAME.part.json`."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        self.path = target.with_name(f".{target.name}.part")
-        self._note = target.with_name(f".{target.name}.part.json")
+        self.path = target.with_name(part_of(target.name))
+        self._note = target.with_name(f"{part_of(target.name)}.json")
 
     def read_note(self) -> Note | None:
         """What an earlier attempt left; None when there is nothing that can be trusted."""

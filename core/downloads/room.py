@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.downloads.partial import Partial
+from core.downloads.partial import part_of
 from core.errors import DiskFull, FileProblem
 
 if TYPE_CHECKING:
@@ -19,8 +20,21 @@ SPARE = 64 << 20  # bytes that stay free on the disk
 
 def to_come(place: Path, files: Iterable[SourceFile]) -> int:
     """Bytes that files below `place` still want: those that are there, or begun, have taken their room already."""
-    targets = ((place / file.path, file.size or 0) for file in files)
-    return sum(size for target, size in targets if not target.exists() and not Partial(target).is_begun)
+    names_in = cache(_names_in)
+    missing = 0
+    for file in files:
+        folder, _, name = file.path.rpartition("/")
+        if not {name, part_of(name)} & names_in(place / folder):
+            missing += file.size or 0
+    return missing
+
+
+def _names_in(folder: Path) -> set[str]:
+    """All at once: a repository may have thousands of files, and most folders are not there yet."""
+    try:
+        return {one.name for one in folder.iterdir()}
+    except OSError:
+        return set()
 
 
 def check_room(place: Path, title: str, size: int) -> None:

@@ -79,7 +79,9 @@ class Transfer:
         if self._partial.target.exists():
             raise FileProblem(f"There is a file {self._partial.target} already.", remedy="Verify or move it.")
         try:
-            return self._left_whole() or self._fetched()
+            if not self._partial.is_begun:
+                return self._fetched(None)
+            return self._left_whole() or self._fetched(self._partial.read_note())
         finally:
             if self._owns_http:
                 self._http.close()
@@ -89,7 +91,7 @@ class Transfer:
         size, path = self._remote.size, self._partial.path
         if size is None or size > SMALL or not (self._remote.sha256 or self._remote.git_sha1):
             return None
-        if not self._partial.is_begun or path.is_symlink() or path.stat().st_size != size:
+        if path.is_symlink() or path.stat().st_size != size:
             return None
         sha256 = digest.sha256(path)
         if self._difference(sha256):
@@ -102,8 +104,7 @@ class Transfer:
 
     # the first answer tells what there is
 
-    def _fetched(self) -> Fetched:
-        note = self._partial.read_note()
+    def _fetched(self, note: Note | None) -> Fetched:
         known = note.version if note and (note.version.tag or self._remote.sha256) else None
         gaps = note.missing if note and known else [(0, 0)]
         if note and known and not gaps:

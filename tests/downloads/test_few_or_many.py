@@ -40,12 +40,11 @@ class Watched:
         self.spare_after.append(len(self.done))
 
 
-def test_work_that_does_not_wait_has_two_threads_and_all_the_time() -> None:
+def test_work_that_does_not_wait_has_one_thread_and_all_the_time() -> None:
     seen = Watched(lambda item: None)
     assert sorted(seen.done) == list(ITEMS)
-    assert len(seen.threads) <= 2
-    assert len(seen.spare_after) == 1
-    assert seen.spare_after[0] >= len(ITEMS) - 2, "no sooner than the last item is taken"
+    assert len(seen.threads) == 1
+    assert seen.spare_after == [len(ITEMS)], "no sooner than the last item is done"
 
 
 def test_work_that_waits_has_many_threads_and_lets_other_work_begin_at_once() -> None:
