@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from core.events import EventBus
+from core.lasting import lasting
 from core.registry.values import LOCAL_HOST
 from core.settings import Settings
 
@@ -146,26 +146,20 @@ async def _container_here(registry: Registry, hosts: HostService, paths: Sequenc
 
 @cache
 def _import_parts() -> None:
-    """Import the heavy parts off the loop's thread, so that a screen stays alive meanwhile.
-
-    What they are made of stays: garbage is looked for afterwards, and elsewhere, which saves a quarter of the time.
-    """
-    gc.disable()
-    import core.analytics.sampler
-    import core.analytics.service
-    import core.catalog.service
-    import core.chat
-    import core.connections.service
-    import core.db
-    import core.deploy.access
-    import core.deploy.runtimes
-    import core.deploy.service
-    import core.downloads.service
-    import core.exchange.service
-    import core.hosts.service
-    import core.keys.store
-    import core.providers.places
-    import core.registry.store  # noqa: F401
-
-    gc.freeze()
-    gc.enable()
+    """Import the heavy parts off the loop's thread, so that a screen stays alive meanwhile."""
+    with lasting():
+        import core.analytics.sampler
+        import core.analytics.service
+        import core.catalog.service
+        import core.chat
+        import core.connections.service
+        import core.db
+        import core.deploy.access
+        import core.deploy.runtimes
+        import core.deploy.service
+        import core.downloads.service
+        import core.exchange.service
+        import core.hosts.service
+        import core.keys.store
+        import core.providers.places
+        import core.registry.store  # noqa: F401

@@ -18,6 +18,7 @@ from core.downloads.sources.base import Listing, SourceFile
 from core.downloads.sources.hub_address import HubAddress, chosen, endpoint, is_hub_address, is_repo, parse
 from core.downloads.values import Address, RemoteFile
 from core.errors import DownloadDenied, DownloadFailed, InvalidInput, ModelyardError, SourceGone, SourceLost
+from core.lasting import lasting
 from core.text import clean_line, said_line
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class _Hub:
     def _made(self) -> HfApi:
         import logging
 
-        from huggingface_hub import HfApi, constants
+        with lasting():
+            from huggingface_hub import HfApi, constants
 
         constants.HF_HUB_DISABLE_TELEMETRY = True  # nothing is asked or told but what is wanted
         logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # its warnings would go over the screen
