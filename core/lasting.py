@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def lasting() -> Iterator[None]:
-    """Import without looking for garbage: it saves up to a quarter of the time, and more whenever it is looked for later.
+    """Import without looking for garbage: up to a quarter of the time, and less to look through ever after.
 
     Afterwards it is, also where the program had put that off until its parts are there.
     """
