@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from core.errors import DownloadDenied, DownloadFailed, SourceGone
 from core.text import clean_line, said_line
@@ -28,6 +28,8 @@ _MOST_REDIRECTS = 10
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _EXPIRED = {401, 403, 410}
+_PROXY_ASKS = 407
+_NO_TUNNEL = re.compile(r"Tunnel connection failed: (4\d\d)")
 
 
 class TryAgain(Exception):
@@ -194,9 +196,9 @@ class Http:
 
         from urllib3 import ProxyManager
 
-        scheme, host = url.scheme or "", url.netloc or ""
+        scheme, host, proxies = url.scheme or "", url.netloc or "", getproxies()
         with self._choosing:
-            kind = ("" if proxy_bypass(host) else getproxies().get(scheme, ""), scheme == "https")
+            kind = ("" if proxy_bypass(host) else proxies.get(scheme) or proxies.get("all", ""), scheme == "https")
             manager = self._pools.get(kind) or self._pools.setdefault(kind, self._made(*kind))
             way = manager if isinstance(manager, ProxyManager) else manager.connection_from_url(url.url)
             return self._chosen.setdefault((url.scheme, url.netloc), way)
@@ -209,13 +211,37 @@ class Http:
         timeout = Timeout(connect=self._limits.connect_s, read=self._limits.silence_s)
         context = ssl.create_default_context() if secure or proxy else None  # SSL_CERT_FILE and SSL_CERT_DIR apply
         if proxy:
-            return ProxyManager(proxy, maxsize=32, timeout=timeout, ssl_context=context)
+            url, headers = _proxy(proxy)
+            return ProxyManager(url, proxy_headers=headers, maxsize=32, timeout=timeout, ssl_context=context)
         return PoolManager(maxsize=32, timeout=timeout, ssl_context=context)
+
+
+def _proxy(named: str) -> tuple[str, dict[str, str]]:
+    """Its address, and its name and password as a header, from what the environment says.
+
+    Raises:
+        DownloadFailed: it is none that we can ask.
+    """
+    from urllib3.exceptions import LocationParseError
+    from urllib3.util import make_headers, parse_url
+
+    try:
+        url = parse_url(named if "://" in named else f"http://{named}")
+    except LocationParseError:
+        url = None
+    if url is None or url.scheme not in {"http", "https"} or not url.host:
+        raise DownloadFailed(
+            "The proxy that the environment names can't be used.",
+            cause="It is no http:// or https:// address.",
+            remedy="Look at http_proxy, https_proxy and all_proxy; no_proxy names hosts that are reached without one.",
+        )
+    headers = dict(make_headers(proxy_basic_auth=unquote(url.auth))) if url.auth else {}
+    return url._replace(auth=None).url, headers
 
 
 def _network(error: Exception) -> Exception:
     """TLS trouble and bad addresses don't mend themselves; the rest may."""
-    from urllib3.exceptions import LocationValueError, SSLError
+    from urllib3.exceptions import LocationValueError, ProxyError, SSLError
 
     text = said_line(str(error))
     if isinstance(error, SSLError):
@@ -224,6 +250,8 @@ def _network(error: Exception) -> Exception:
             cause=text,
             remedy="Check the address and this machine's clock; SSL_CERT_FILE names further authorities.",
         )
+    if isinstance(error, ProxyError) and (refused := _NO_TUNNEL.search(text)):
+        return _proxy_refused(refused[1])
     if isinstance(error, LocationValueError):
         return DownloadFailed("The address can't be used.", cause=text, remedy="Check it.")
     return TryAgain(text)
@@ -275,6 +303,14 @@ def _retry_after(response: BaseHTTPResponse) -> float | None:
     return max(0.0, wait.total_seconds())
 
 
+def _proxy_refused(status: str) -> DownloadFailed:
+    return DownloadFailed(
+        "The proxy does not let us through.",
+        cause=f"It answered {status}{', which asks for a name and a password' if status == str(_PROXY_ASKS) else ''}.",
+        remedy="Name it as http://USER:PASSWORD@HOST:PORT in http_proxy and https_proxy, or ask who runs it.",
+    )
+
+
 def _refusal(response: BaseHTTPResponse) -> DownloadFailed:
     said = said_line(response.read(2000, decode_content=False).decode("utf-8", "replace"))
     cause = f"The server answered {response.status}. {said}".strip()
@@ -284,6 +320,8 @@ def _refusal(response: BaseHTTPResponse) -> DownloadFailed:
             cause=cause,
             remedy="Give a token that has the right, and accept the model's licence on its page first.",
         )
+    if response.status == _PROXY_ASKS:
+        return _proxy_refused(str(response.status))
     if response.status in {404, 410}:
         return SourceGone("The file is not there.", cause=cause, remedy="Check the name and the revision.")
     return DownloadFailed("The source refused.", cause=cause, remedy="Check the address; try again later.")

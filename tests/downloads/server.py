@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -51,7 +52,7 @@ class Request:
 class FileServer:
     """Serves `files` by name at an address of this machine; notes `requests` and the bytes of bodies that it sent."""
 
-    def __init__(self, address: str = "127.0.0.1") -> None:
+    def __init__(self, address: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None) -> None:
         self.files: dict[str, Served] = {}
         self.requests: list[Request] = []
         self.sent = 0
@@ -74,11 +75,14 @@ class FileServer:
 
         self._server = _QuietServer((address, 0), Handler)
         self._server.daemon_threads = True
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
 
     @property
     def base(self) -> str:
         address, port = self._server.server_address[:2]
-        return f"http://{address!s}:{port}"
+        return f"{self._scheme}://{address!s}:{port}"
 
     def url(self, name: str) -> str:
         return f"{self.base}/{name}"
