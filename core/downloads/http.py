@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
 from core.errors import DownloadDenied, DownloadFailed, SourceGone
+from core.proxy import proxy_for
 from core.text import clean_line, said_line
 
 if TYPE_CHECKING:
@@ -192,13 +193,10 @@ class Http:
 
     def _way(self, url: Url) -> HTTPConnectionPool | ProxyManager:
         """By the proxy that the environment names for the address, else straight to its host."""
-        from urllib.request import getproxies, proxy_bypass
-
         from urllib3 import ProxyManager
 
-        scheme, host, proxies = url.scheme or "", url.netloc or "", getproxies()
         with self._choosing:
-            kind = ("" if proxy_bypass(host) else proxies.get(scheme) or proxies.get("all", ""), scheme == "https")
+            kind = (proxy_for(url.scheme or "", url.netloc or ""), url.scheme == "https")
             manager = self._pools.get(kind) or self._pools.setdefault(kind, self._made(*kind))
             way = manager if isinstance(manager, ProxyManager) else manager.connection_from_url(url.url)
             return self._chosen.setdefault((url.scheme, url.netloc), way)
@@ -226,7 +224,7 @@ def _proxy(named: str) -> tuple[str, dict[str, str]]:
     from urllib3.util import make_headers, parse_url
 
     try:
-        url = parse_url(named if "://" in named else f"http://{named}")
+        url = parse_url(named)
     except LocationParseError:
         url = None
     if url is None or url.scheme not in {"http", "https"} or not url.host:

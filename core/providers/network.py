@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from core.providers.errors import Fault, ProviderError
+from core.proxy import proxy_for
 
 if TYPE_CHECKING:
     import httpx
@@ -106,14 +107,9 @@ def _context(cafile: str | None, capath: str | None) -> ssl.SSLContext:
 
 def proxy_of(url: str) -> str:
     """The proxy that the environment sets for this address, as people read it; "" when there is none."""
-    from urllib.request import getproxies, proxy_bypass
-
     parts = urlsplit(url)
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all", "")
-    if not proxy or is_loopback(url) or proxy_bypass(parts.hostname or ""):
-        return ""
-    return place(proxy if "://" in proxy else f"http://{proxy}")
+    proxy = "" if is_loopback(url) else proxy_for(parts.scheme, parts.hostname or "")
+    return place(proxy) if proxy else ""
 
 
 def translated(error: Exception, host: str, *, proxy: str = "") -> ProviderError:
