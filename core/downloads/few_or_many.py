@@ -38,8 +38,9 @@ class FewOrMany(Generic[T]):
     def begin(self, items: Iterable[T]) -> None:
         """Start on all of them."""
         self._todo.extend(items)
-        self._add()
-        if not self._todo:
+        if self._todo:
+            self._add()
+        else:
             self._has_time()
 
     def running(self) -> list[Future[None]]:

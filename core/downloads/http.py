@@ -161,6 +161,7 @@ class Http:
         """Close all connections."""
         for pool in self._pools.values():
             pool.clear()
+        self._chosen.clear()  # urllib3 closes the connections of an origin when nobody has it any more
 
     def _follow(self, address: Address, wanted: dict[str, str]) -> tuple[BaseHTTPResponse, bool]:
         from urllib3.exceptions import HTTPError
@@ -249,7 +250,7 @@ def _network(error: Exception) -> Exception:
             remedy="Check the address and this machine's clock; SSL_CERT_FILE names further authorities.",
         )
     if isinstance(error, ProxyError) and (refused := _NO_TUNNEL.search(text)):
-        return _proxy_refused(refused[1])
+        return _proxy_refused(int(refused[1]))
     if isinstance(error, LocationValueError):
         return DownloadFailed("The address can't be used.", cause=text, remedy="Check it.")
     return TryAgain(text)
@@ -301,10 +302,10 @@ def _retry_after(response: BaseHTTPResponse) -> float | None:
     return max(0.0, wait.total_seconds())
 
 
-def _proxy_refused(status: str) -> DownloadFailed:
+def _proxy_refused(status: int) -> DownloadFailed:
     return DownloadFailed(
         "The proxy does not let us through.",
-        cause=f"It answered {status}{', which asks for a name and a password' if status == str(_PROXY_ASKS) else ''}.",
+        cause=f"It answered {status}{', which asks for a name and a password' if status == _PROXY_ASKS else ''}.",
         remedy="Name it as http://USER:PASSWORD@HOST:PORT in http_proxy and https_proxy, or ask who runs it.",
     )
 
@@ -319,7 +320,7 @@ def _refusal(response: BaseHTTPResponse) -> DownloadFailed:
             remedy="Give a token that has the right, and accept the model's licence on its page first.",
         )
     if response.status == _PROXY_ASKS:
-        return _proxy_refused(str(response.status))
+        return _proxy_refused(response.status)
     if response.status in {404, 410}:
         return SourceGone("The file is not there.", cause=cause, remedy="Check the name and the revision.")
     return DownloadFailed("The source refused.", cause=cause, remedy="Check the address; try again later.")

@@ -50,10 +50,15 @@ class Request:
 
 
 class FileServer:
-    """Serves `files` by name at an address of this machine; notes `requests` and the bytes of bodies that it sent."""
+    """Serves `files` by name at an address of this machine; notes `requests` and the bytes of bodies that it sent.
 
-    def __init__(self, address: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None) -> None:
-        self.files: dict[str, Served] = {}
+    With `model`, that is the content of `model.gguf`.
+    """
+
+    def __init__(
+        self, address: str = "127.0.0.1", *, model: bytes | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.files: dict[str, Served] = {} if model is None else {"model.gguf": Served(content=model)}
         self.requests: list[Request] = []
         self.sent = 0
         self._counts: dict[str, int] = {}

@@ -8,14 +8,17 @@ import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
+from core.downloads.http import Http
 from core.downloads.transfer import Transfer
 from core.downloads.values import Fetched, Limits, RemoteFile
 from core.errors import DownloadFailed, SourceLost
 from tests.downloads.proxy import Proxy
-from tests.downloads.server import FileServer, Served
+from tests.downloads.server import FileServer
 from tests.providers.certificates import server_context
 
 CONTENT = random.Random(11).randbytes(200_000)
@@ -33,8 +36,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server() -> Iterator[FileServer]:
-    with FileServer().running() as server:
-        server.files["model.gguf"] = Served(content=CONTENT)
+    with FileServer(model=CONTENT).running() as server:
         yield server
 
 
@@ -47,6 +49,21 @@ def proxy() -> Iterator[Proxy]:
 def get(server: FileServer, folder: Path) -> Fetched:
     remote = RemoteFile.at(server.url("model.gguf"), sha256=SHA, Authorization=TOKEN)
     return Transfer(remote, folder / "model.gguf", limits=QUICK).run()
+
+
+def _connections_to(server: FileServer) -> int:
+    port = urlsplit(server.base).port
+    there = psutil.Process().net_connections("tcp4")
+    return sum(bool(one.raddr) and one.raddr.port == port and one.status == "ESTABLISHED" for one in there)
+
+
+def test_at_the_end_no_connection_is_left(server: FileServer, tmp_path: Path) -> None:
+    http = Http(QUICK)
+    remote = RemoteFile.at(server.url("model.gguf"), sha256=SHA)
+    Transfer(remote, tmp_path / "model.gguf", limits=QUICK, http=http).run()
+    assert _connections_to(server) == 1, "it is kept for the next file"
+    http.close()
+    assert _connections_to(server) == 0
 
 
 @pytest.mark.parametrize("named", ["http://{}", "{}", "http://{}/"])
@@ -118,8 +135,7 @@ def test_a_proxy_that_is_gone_is_tried_again_and_its_password_stays_secret(
 def test_an_authority_of_ones_own_is_refused_until_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context, certificate = server_context(tmp_path)
     (tmp_path / "models").mkdir()
-    with FileServer(tls=context).running() as server:
-        server.files["model.gguf"] = Served(content=CONTENT)
+    with FileServer(model=CONTENT, tls=context).running() as server:
         with pytest.raises(DownloadFailed) as error:
             get(server, tmp_path / "models")
         assert "SSL_CERT_FILE" in error.value.remedy
@@ -134,8 +150,7 @@ def test_through_a_tunnel_the_proxy_sees_neither_file_nor_token(
     context, certificate = server_context(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     monkeypatch.setenv("https_proxy", f"http://{proxy.address}")
-    with FileServer(tls=context).running() as server:
-        server.files["model.gguf"] = Served(content=CONTENT)
+    with FileServer(model=CONTENT, tls=context).running() as server:
         assert get(server, tmp_path).sha256 == SHA
         assert server.requests[0].headers["Authorization"] == TOKEN
     seen = b"".join(proxy.seen)
