@@ -42,8 +42,7 @@ TOKEN = "hf_planted_token_4711"
 
 @pytest.fixture
 def server() -> Iterator[FileServer]:
-    with FileServer().running() as server:
-        server.files["model.gguf"] = Served(content=CONTENT)
+    with FileServer(model=CONTENT).running() as server:
         yield server
 
 

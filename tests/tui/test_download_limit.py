@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 
 from core.downloads.limits import choose_limits
 from core.settings import Settings
-from tests.downloads.server import FileServer, Served
+from tests.downloads.server import FileServer
 from tests.tui.test_downloads import (  # noqa: F401 - fixtures
     _look,
     downloads,
@@ -27,8 +27,7 @@ CONTENT = random.Random(8).randbytes(9_000_000)
 
 @pytest.fixture
 def server() -> Iterator[FileServer]:
-    with FileServer().running() as server:
-        server.files["model.gguf"] = Served(content=CONTENT)
+    with FileServer(model=CONTENT).running() as server:
         yield server
 
 

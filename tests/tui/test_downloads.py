@@ -58,8 +58,7 @@ def no_hosts_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server() -> Iterator[FileServer]:
-    with FileServer().running() as server:
-        server.files["model.gguf"] = Served(content=CONTENT)
+    with FileServer(model=CONTENT).running() as server:
         yield server
 
 
