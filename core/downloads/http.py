@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
+from core.downloads.values import Address
 from core.errors import DownloadDenied, DownloadFailed, SourceGone
 from core.proxy import proxy_for
 from core.text import clean_line, said_line
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager
     from urllib3.util import Url
 
-    from core.downloads.values import Address, Limits
+    from core.downloads.values import Limits
 
-_MOST_REDIRECTS = 10
+MOST_REDIRECTS = 10
+REDIRECTS = {301, 302, 303, 307, 308}
+ASKED = {"Accept-Encoding": "identity", "User-Agent": "modelyard"}  # of every answer
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _EXPIRED = {401, 403, 410}
@@ -145,15 +148,15 @@ class Http:
         return reply
 
     def _open(self, address: Address, start: int, end: int | None, known: Version | None) -> Reply:
-        wanted = {"Range": f"bytes={start}-{'' if end is None else end - 1}", "Accept-Encoding": "identity"}
+        wanted = {"Range": f"bytes={start}-{'' if end is None else end - 1}", **ASKED}
         if known and known.tag:
             wanted["If-Range"] = known.tag
-        response, redirected = self._follow(address, wanted)
+        response, was_redirected = self._follow(address, wanted)
         try:
             return _reply(response, start, known)
         except BaseException as error:
             response.close()
-            if redirected and response.status in _EXPIRED:
+            if was_redirected and response.status in _EXPIRED:
                 raise Expired from error
             raise
 
@@ -167,21 +170,18 @@ class Http:
         from urllib3.exceptions import HTTPError
         from urllib3.util import parse_url
 
-        url, secret = address.url, dict(address.headers)
-        for hop in range(_MOST_REDIRECTS):
+        first = address
+        for hop in range(MOST_REDIRECTS):
             try:
-                response = self._ask(parse_url(url), {**wanted, **secret})
+                response = self._ask(parse_url(address.url), {**wanted, **address.headers})
             except HTTPError as error:
                 raise _network(error) from error
-            if response.status not in {301, 302, 303, 307, 308}:
+            if response.status not in REDIRECTS:
                 return response, hop > 0
-            target = urljoin(url, response.headers.get("Location", ""))
             response.drain_conn()
             response.release_conn()
-            _refuse_downgrade(url, target)
-            secret = secret if _origin(url) == _origin(target) else {}
-            url = target
-        raise DownloadFailed(f"{_shown(address.url)} redirects in a circle.", remedy="Check the address.")
+            address = redirected(address, response.headers.get("Location", ""))
+        raise DownloadFailed(f"{_shown(first.url)} redirects in a circle.", remedy="Check the address.")
 
     def _ask(self, url: Url, headers: dict[str, str]) -> BaseHTTPResponse:
         from urllib3 import ProxyManager
@@ -210,13 +210,24 @@ class Http:
         timeout = Timeout(connect=self._limits.connect_s, read=self._limits.silence_s)
         context = ssl.create_default_context() if secure or proxy else None  # SSL_CERT_FILE and SSL_CERT_DIR apply
         if proxy:
-            url, headers = _proxy(proxy)
+            url, headers = proxy_way(proxy)
             return ProxyManager(url, proxy_headers=headers, maxsize=32, timeout=timeout, ssl_context=context)
         return PoolManager(maxsize=32, timeout=timeout, ssl_context=context)
 
 
-def _proxy(named: str) -> tuple[str, dict[str, str]]:
-    """Its address, and its name and password as a header, from what the environment says.
+def redirected(address: Address, location: str) -> Address:
+    """Where a redirect leads, without the token if that is another host.
+
+    Raises:
+        DownloadFailed: it is not safe to go there.
+    """
+    target = urljoin(address.url, location)
+    _refuse_downgrade(address.url, target)
+    return Address(url=target, headers=address.headers if _origin(address.url) == _origin(target) else {})
+
+
+def proxy_way(named: str) -> tuple[str, dict[str, str]]:
+    """The address of a proxy, and its name and password as a header, from what the environment says.
 
     Raises:
         DownloadFailed: it is none that we can ask.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -10,15 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from core.downloads.few_or_many import FewOrMany
 from core.downloads.http import Http
 from core.downloads.partial import SMALL, Partial
 from core.downloads.placing import How, Placing
 from core.downloads.room import check_room, make_folder, to_come
 from core.downloads.settling import Settling
+from core.downloads.sink import Sink
+from core.downloads.small_files import Coming, SmallFiles
 from core.downloads.sources import source_for
 from core.downloads.transfer import Transfer
-from core.downloads.values import Cancelled, Fetched, Limits
+from core.downloads.values import Address, Cancelled, Fetched, Limits, RemoteFile
 from core.errors import FileProblem
 from core.files import digest
 
@@ -26,8 +28,7 @@ if TYPE_CHECKING:
     from core.downloads.bandwidth import Bandwidth
     from core.downloads.sources.base import Listing, Source, SourceFile
 
-_SMALL_AT_ONCE = 16  # at most, where each waits for its answer most of the time
-_LOOK_S = 0.5  # how often it is looked for work that began meanwhile
+_SMALL_AT_ONCE = 4  # of those that do not come side by side
 
 
 class _Work(Protocol):
@@ -38,6 +39,11 @@ class _Work(Protocol):
     @property
     def received(self) -> int: ...
     def cancel(self) -> None: ...
+
+
+class _Alone(_Work, Protocol):
+    """One that has a thread of its own."""
+
     def run(self) -> Fetched: ...
 
 
@@ -132,20 +138,14 @@ class DownloadRun:
             stack.callback(self._settling.settle)  # what is whole gets its name even if another file failed
             large = stack.enter_context(ThreadPoolExecutor(self._at_once, thread_name_prefix="file"))
             small = stack.enter_context(ThreadPoolExecutor(_SMALL_AT_ONCE, thread_name_prefix="small"))
-            running: list[Future[None]] = []
+            many = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="many"))
             largest_first = sorted(self._listing.files, key=lambda file: -(file.size or 0))
-            rest = [file for file in largest_first if not _is_small(file)]
-            few = FewOrMany(
-                small,
-                self._file,
-                most=_SMALL_AT_ONCE,
-                spare=lambda: running.extend(large.submit(self._file, file) for file in rest),
-            )
-            few.begin(file for file in largest_first if _is_small(file))
+            side_by_side, alone = _parted(largest_first, self._comes_side_by_side)
+            running = [many.submit(self._small_files(side_by_side, small).run)]
+            running += [(small if _is_small(file) else large).submit(self._file, file) for file in alone]
             try:
-                _wait(lambda: [*few.running(), *running])
+                _wait(running)
             except BaseException:
-                few.stop()
                 self.cancel()
                 for one in running:
                     one.cancel()
@@ -162,6 +162,41 @@ class DownloadRun:
         make_folder(self._folder)
         missing = to_come(self._folder, self._listing.files) if self._how is How.COPY else 0
         check_room(self._folder, self._listing.title, missing)
+
+    def _comes_side_by_side(self, file: SourceFile) -> bool:
+        target = self._folder / file.path
+        return _settles(file) and not target.exists() and not Partial(target).is_begun
+
+    def _small_files(self, files: list[SourceFile], others: ThreadPoolExecutor) -> SmallFiles:
+        return SmallFiles(
+            files,
+            begin=self._begin,
+            keep=self._keep,
+            carefully=lambda file: others.submit(self._file, file),
+            limits=self._limits,
+            bandwidth=self._bandwidth,
+        )
+
+    def _begin(self, coming: Coming) -> Address:
+        """Of a small file; it counts as under way."""
+        self._refuse_detour(self._folder / coming.file.path)
+        self._add(coming.file, coming)
+        return self._remote(coming.file).address()
+
+    def _keep(self, file: SourceFile, body: bytearray) -> bool:
+        """A small file that came, if it is what is announced."""
+        sha256 = hashlib.sha256(body).hexdigest()
+        if self._remote(file).difference(sha256, lambda: digest.git_sha1_of(body)):
+            return False
+        partial = Partial(self._folder / file.path)
+        partial.target.parent.mkdir(parents=True, exist_ok=True)
+        sink = Sink(partial, len(body), stopped=threading.Event())
+        try:
+            sink.write(memoryview(body), 0)
+        finally:
+            sink.close()
+        self._settle(partial, FileDone(path=file.path, size=len(body), sha256=sha256, received=len(body)))
+        return True
 
     def _file(self, file: SourceFile) -> None:
         target = self._folder / file.path
@@ -211,35 +246,51 @@ class DownloadRun:
 
     def _fetch(self, file: SourceFile, target: Path) -> None:
         work = self._work(file, target)
+        self._add(file, work)
+        fetched = work.run()
+        done = FileDone(path=file.path, size=fetched.size, sha256=fetched.sha256, received=fetched.received)
+        if _settles(file):
+            self._settle(Partial(target), done)
+        else:
+            self._note(done)
+
+    def _settle(self, partial: Partial, done: FileDone) -> None:
+        self._settling.add(partial, lambda: self._note(done))
+
+    def _add(self, file: SourceFile, work: _Work) -> None:
         with self._lock:
             if self._stopped:
                 raise Cancelled
             self._works[file.path] = work
-        fetched = work.run()
-        done = FileDone(path=file.path, size=fetched.size, sha256=fetched.sha256, received=fetched.received)
-        if _settles(file):
-            self._settling.add(Partial(target), lambda: self._note(done))
-        else:
-            self._note(done)
 
-    def _work(self, file: SourceFile, target: Path) -> _Work:
+    def _remote(self, file: SourceFile) -> RemoteFile:
+        return replace(self._source.remote(self._listing, file, token=self._token), name=file.path)
+
+    def _work(self, file: SourceFile, target: Path) -> _Alone:
         if file.url.startswith("file:"):
             return Placing(file.url, target, how=self._how, sha256=file.sha256)
-        remote = replace(self._source.remote(self._listing, file, token=self._token), name=file.path)
         return Transfer(
-            remote, target, limits=self._limits, bandwidth=self._bandwidth, http=self._http, finish=_finish(file)
+            self._remote(file),
+            target,
+            limits=self._limits,
+            bandwidth=self._bandwidth,
+            http=self._http,
+            finish=_finish(file),
         )
 
 
-def _wait(running: Callable[[], list[Future[None]]]) -> None:
-    """Until all are there, also those that come meanwhile; raises the error of the first that failed."""
-    while True:
-        known = running()
-        ended, under_way = wait(known, timeout=_LOOK_S, return_when=FIRST_EXCEPTION)
-        for one in ended:
-            one.result()
-        if not under_way and len(running()) == len(known):
-            return
+def _wait(running: list[Future[None]]) -> None:
+    """Until all are there; raises the error of the first that failed."""
+    for one in wait(running, return_when=FIRST_EXCEPTION).done:
+        one.result()
+
+
+def _parted(files: list[SourceFile], wanted: Callable[[SourceFile], bool]) -> tuple[list[SourceFile], list[SourceFile]]:
+    """Those that are wanted, and the others."""
+    parted: tuple[list[SourceFile], list[SourceFile]] = ([], [])
+    for file in files:
+        parted[not wanted(file)].append(file)
+    return parted
 
 
 def _is_small(file: SourceFile) -> bool:

@@ -167,14 +167,7 @@ class Transfer:
 
     def _difference(self, sha256: str, git_sha1: str = "") -> str:
         """Between the part and what is announced; "" for none."""
-        if (announced := self._remote.sha256.lower()) and sha256 != announced:
-            return f"sha256 {sha256}, announced {announced}"
-        if not sha256.startswith(begins := self._remote.sha256_begins.lower()):
-            return f"sha256 {sha256}, announced {begins}…"
-        if not (announced := self._remote.git_sha1.lower()):
-            return ""
-        came = git_sha1 or digest.git_sha1(self._partial.path)
-        return "" if came == announced else f"git's hash is {came}, announced {announced}"
+        return self._remote.difference(sha256, lambda: git_sha1 or digest.git_sha1(self._partial.path))
 
     def _refuse_wrong(self, sha256: str, git_sha1: str) -> None:
         if cause := self._difference(sha256, git_sha1):

@@ -35,6 +35,16 @@ class RemoteFile:
     sha256_begins: str = ""
     name: str = ""  # for messages
 
+    def difference(self, sha256: str, git_sha1: Callable[[], str]) -> str:
+        """Between what is announced and what came, by its hashes; "" for none. git's is only asked for if it counts."""
+        if (announced := self.sha256.lower()) and sha256 != announced:
+            return f"sha256 {sha256}, announced {announced}"
+        if not sha256.startswith(begins := self.sha256_begins.lower()):
+            return f"sha256 {sha256}, announced {begins}…"
+        if not (announced := self.git_sha1.lower()) or (came := git_sha1()) == announced:
+            return ""
+        return f"git's hash is {came}, announced {announced}"
+
     @classmethod
     def at(cls, url: str, *, size: int | None = None, sha256: str = "", **headers: str) -> RemoteFile:
         """A file at a URL that doesn't expire."""

@@ -29,6 +29,13 @@ def git_digest(size: int) -> hashlib._Hash:
     return hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
 
 
+def git_sha1_of(content: bytes | bytearray) -> str:
+    """The same of content that is here."""
+    digest = git_digest(len(content))
+    digest.update(content)
+    return digest.hexdigest()
+
+
 def _digest(path: Path, digest: hashlib._Hash, each: Callable[[memoryview], None] | None) -> str:
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
