@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.downloads.http import Expired, Http, Reply, TryAgain, Version
 from core.downloads.values import Address, Cancelled, Limits, RemoteFile
-from core.errors import SourceLost, WrongBytes
+from core.errors import DownloadFailed, SourceLost, WrongBytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +107,8 @@ class Requests:
                 if self._address is address:
                     self._address = None
             raise TryAgain("the signed address has expired", wait_s=0.0) from error
+        except DownloadFailed as error:
+            raise type(error)(f"{self.name}: {error.message}", cause=error.cause, remedy=error.remedy) from error
         with self._lock:
             self._open.add(reply)
             if self.stopped.is_set():

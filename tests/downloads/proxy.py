@@ -59,7 +59,8 @@ class Proxy:
             url = urlsplit(target.decode())
             with socket.create_connection((url.hostname or "", url.port or 80), 5) as there:
                 path = f"{url.path}?{url.query}" if url.query else url.path
-                there.sendall(head.replace(target, path.encode(), 1))
+                alone = head.replace(_HEAD_END, b"\r\nConnection: close" + _HEAD_END)  # the next may be for another host
+                there.sendall(alone.replace(target, path.encode(), 1))
                 self._pass_on(client, there)
 
     def _pass_on(self, client: socket.socket, there: socket.socket) -> None:

@@ -186,7 +186,7 @@ def test_a_failure_says_what_to_do_and_can_be_tried_again(server: FileServer, mo
     ended = modelyard("download", "start", server.url("model.gguf"), "--json")
     assert (ended.code, ended.error()["error"]) == (1, "DownloadFailed")
     [told] = _with_state("failed")
-    assert (told["error"], "404" in told["cause"]) == ("The file is not there.", True)
+    assert (told["error"], "404" in told["cause"]) == ("model.gguf: The file is not there.", True)
     server.files["model.gguf"].fault = lambda number, start: None
     done("download", "retry", told["id"])
     ends(told["id"], "done")

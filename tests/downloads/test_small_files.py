@@ -1,0 +1,344 @@
+"""Small files of one download, side by side (D6, D12): quick while all goes well, careful about those that fail."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import random
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.downloads.bandwidth import Bandwidth
+from core.downloads.partial import part_of
+from core.downloads.run import DownloadRun, FileDone
+from core.downloads.sources.base import Listing, SourceFile
+from core.downloads.values import Cancelled, Limits
+from core.errors import DownloadDenied, DownloadFailed, FileProblem, SourceLost, WrongBytes
+from core.files.digest import git_sha1_of
+from tests.downloads.proxy import Proxy
+from tests.downloads.server import Fault, FileServer, Served
+from tests.providers.certificates import server_context
+
+MANY = 60
+RANDOM = random.Random(5)
+CONTENTS = {f"part-{number % 3}/{number}.json": RANDOM.randbytes(number * 400) for number in range(MANY)}
+QUICK = Limits(first_wait_s=0.01, longest_wait_s=0.05, silence_s=1.0, connect_s=2.0, tries=3)
+TOKEN = "hf_thisIsSecret"
+ODD = "part-1/40.json"  # the one that goes wrong
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with serving() as server:
+        yield server
+
+
+def serving(address: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None) -> AbstractContextManager[FileServer]:
+    server = FileServer(address, tls=tls)
+    server.files |= {name: Served(content=content) for name, content in CONTENTS.items()}
+    return server.running()
+
+
+def run_of(server: FileServer, folder: Path, *, bandwidth: Bandwidth | None = None) -> DownloadRun:
+    files = tuple(_told(server, number, name) for number, name in enumerate(CONTENTS))
+    listing = Listing(source="hf:org/model@main", title="org/model", folder="org/model", files=files)
+    return DownloadRun(listing, folder, known={}, token=TOKEN, limits=QUICK, bandwidth=bandwidth)
+
+
+def _told(server: FileServer, number: int, name: str) -> SourceFile:
+    """Half of them with the hash that git has, as the Hub tells small files."""
+    content = CONTENTS[name]
+    hashes = {"sha256": hashlib.sha256(content).hexdigest()} if number % 2 else {"git_sha1": git_sha1_of(content)}
+    return SourceFile(path=name, size=len(content), url=server.url(name), **hashes)
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_all_there(folder: Path) -> None:
+    assert names_in(folder) == set(CONTENTS)
+    assert {name: (folder / name).read_bytes() for name in CONTENTS} == CONTENTS
+
+
+def asked(server: FileServer, name: str) -> int:
+    return sum(request.path.strip("/") == name for request in server.requests)
+
+
+def test_all_come_with_one_question_each(server: FileServer, tmp_path: Path) -> None:
+    run = run_of(server, tmp_path)
+    done = run.run()
+    assert_all_there(tmp_path)
+    assert sorted(request.path.strip("/") for request in server.requests) == sorted(CONTENTS)
+    assert {request.headers["Authorization"] for request in server.requests} == {f"Bearer {TOKEN}"}
+    assert {file.path: file.sha256 for file in done} == {
+        name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()
+    }
+    assert run.bytes_done == run.received == sum(map(len, CONTENTS.values()))
+
+
+def test_no_connection_is_left(server: FileServer, tmp_path: Path) -> None:
+    run_of(server, tmp_path).run()
+    port = int(server.base.rpartition(":")[2])
+    assert not [one for one in psutil.Process().net_connections("tcp4") if one.raddr and one.raddr.port == port]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=503),
+        Fault(status=429, headers={"Retry-After": "0"}),
+        Fault(cut_after=100),
+        Fault(cut_after=0),
+        Fault(flip=7),
+        Fault(headers={"Content-Length": "999999"}, cut_after=5000),
+    ],
+    ids=["busy", "too many", "cut", "cut at once", "flipped", "lies"],
+)
+def test_one_that_fails_at_first_comes_another_time(server: FileServer, tmp_path: Path, fault: Fault) -> None:
+    server.files[ODD].fault = lambda number, start: fault if number == 1 else None
+    run_of(server, tmp_path).run()
+    assert_all_there(tmp_path)
+    assert asked(server, ODD) == 2
+    assert len(server.requests) == MANY + 1, "the others are not asked for again"
+
+
+def test_lines_that_break_everywhere(server: FileServer, tmp_path: Path) -> None:
+    for name, served in server.files.items():
+        cut = random.Random(name).randrange(len(served.content) + 1)
+        served.fault = lambda number, start, cut=cut: Fault(cut_after=cut) if number <= 2 else None  # type: ignore[misc]
+    run_of(server, tmp_path).run()
+    assert_all_there(tmp_path)
+
+
+def test_a_silent_server_is_asked_again(server: FileServer, tmp_path: Path) -> None:
+    server.files[ODD].fault = lambda number, start: Fault(stall_s=4.0) if number == 1 else None
+    began = time.monotonic()
+    run_of(server, tmp_path).run()
+    assert time.monotonic() - began < 3.5
+    assert_all_there(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        (Served(content=CONTENTS[ODD][::-1]), WrongBytes),
+        (Served(content=CONTENTS[ODD] + b"!"), WrongBytes),
+        (Served(content=CONTENTS[ODD][:-1]), WrongBytes),
+        (Served(content=b"", fault=lambda number, start: Fault(status=403)), DownloadDenied),
+        (Served(content=b"", fault=lambda number, start: Fault(status=500)), SourceLost),
+        (Served(content=b"", redirect="/part-1/40.json"), DownloadFailed),
+        (Served(content=b"", redirect="ftp://127.0.0.1/x"), DownloadFailed),
+    ],
+    ids=["other bytes", "longer", "shorter", "refused", "broken", "in a circle", "another scheme"],
+)
+def test_one_that_does_not_come_is_named_and_nothing_of_it_kept(
+    server: FileServer, tmp_path: Path, wrong: Served, error: type[Exception]
+) -> None:
+    server.files[ODD] = wrong
+    with pytest.raises(error) as raised:
+        run_of(server, tmp_path).run()
+    assert "40.json" in f"{raised.value}"
+    assert not (tmp_path / ODD).exists()
+    assert {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path) if "/." not in name}.items() <= (
+        CONTENTS.items()
+    )
+
+
+def test_a_server_that_is_gone_is_not_asked_for_every_file(tmp_path: Path) -> None:
+    with serving() as server:
+        for served in server.files.values():
+            served.fault = lambda number, start: Fault(status=503)
+        with pytest.raises(SourceLost):
+            run_of(server, tmp_path).run()
+        assert len(server.requests) < 40, "sixteen, and a few of them again"
+    with pytest.raises(SourceLost):
+        run_of(server, tmp_path).run()
+
+
+def test_redirects_are_followed_and_another_host_gets_no_token(server: FileServer, tmp_path: Path) -> None:
+    """As the Hub leads small files to a path of its own, and large ones to other hosts."""
+    with serving("127.0.0.2") as other:
+        moved = {name: f"moved/{name}" for name in CONTENTS}
+        for number, (name, place) in enumerate(moved.items()):
+            server.files[place] = server.files[name]
+            server.files[name] = Served(content=b"", redirect=other.url(name) if number % 2 else f"/{place}")
+        run_of(server, tmp_path).run()
+        assert_all_there(tmp_path)
+        assert {request.headers.get("Authorization") for request in other.requests} == {None}
+        assert {request.headers.get("Authorization") for request in server.requests} == {f"Bearer {TOKEN}"}
+        assert (len(other.requests), len(server.requests)) == (MANY / 2, MANY * 1.5)
+
+
+def test_what_an_earlier_attempt_left_is_used(server: FileServer, tmp_path: Path) -> None:
+    there, begun, whole = list(CONTENTS)[10:13]
+    for name in (there, begun, whole):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / there).write_bytes(CONTENTS[there])
+    (tmp_path / begun).with_name(part_of(Path(begun).name)).write_bytes(CONTENTS[begun][:50])
+    (tmp_path / whole).with_name(part_of(Path(whole).name)).write_bytes(CONTENTS[whole])
+    run_of(server, tmp_path).run()
+    assert_all_there(tmp_path)
+    assert (asked(server, there), asked(server, begun), asked(server, whole)) == (0, 1, 0)
+
+
+def test_a_file_of_somebody_else_is_left_alone(server: FileServer, tmp_path: Path) -> None:
+    (tmp_path / ODD).parent.mkdir()
+    (tmp_path / ODD).write_bytes(b"mine")
+    with pytest.raises(FileProblem):
+        run_of(server, tmp_path).run()
+    assert (tmp_path / ODD).read_bytes() == b"mine"
+
+
+def test_no_folder_on_the_way_may_be_a_link(server: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "part-1").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileProblem, match="link"):
+        run_of(server, tmp_path / "models").run()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@contextmanager
+def running(run: DownloadRun, *, until: Callable[[], bool]) -> Iterator[Future[list[FileDone]]]:
+    """It goes on in a thread; the block begins when `until` says yes."""
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(run.run)
+        end = time.monotonic() + 10
+        while not until() and time.monotonic() < end:
+            time.sleep(0.01)
+        try:
+            yield ended
+        finally:
+            run.cancel()
+
+
+def test_it_is_told_what_has_come_of_slow_ones_and_it_stops_at_once(server: FileServer, tmp_path: Path) -> None:
+    for served in server.files.values():
+        served.slow_s, served.piece = 0.3, 100
+    run = run_of(server, tmp_path)
+    with running(run, until=lambda: run.received >= 1500) as ended:
+        assert run.bytes_done >= 1500
+        assert run.finished == []
+        run.cancel()
+        with pytest.raises(Cancelled):
+            ended.result(2)
+    for served in server.files.values():
+        served.slow_s = 0.0
+    run_of(server, tmp_path).run()
+    assert_all_there(tmp_path)
+
+
+def test_the_bandwidth_is_kept(server: FileServer, tmp_path: Path) -> None:
+    bandwidth = Bandwidth(200_000)
+    run = run_of(server, tmp_path, bandwidth=bandwidth)
+    began = time.monotonic()
+    with running(run, until=lambda: run.received > 150_000) as ended:
+        assert run.received < 200_000 * (time.monotonic() - began + 1) + 20_000
+        assert server.sent < run.received + 200_000, "no more is on its way than two files"
+        bandwidth.limit_to(0)
+        ended.result(5)
+    assert_all_there(tmp_path)
+
+
+def test_by_a_proxy_with_its_password(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Proxy(password="Basic " + base64.b64encode(b"anna:p@ss").decode()).running() as proxy:
+        monkeypatch.setenv("http_proxy", f"http://anna:p%40ss@{proxy.address}")
+        run_of(server, tmp_path).run()
+    assert_all_there(tmp_path)
+    assert len(proxy.seen) >= MANY - 1
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
+def test_a_proxy_that_refuses_is_named(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    with Proxy(password="Basic").running() as proxy:
+        monkeypatch.setenv(variable, f"http://{proxy.address}")
+        with pytest.raises(DownloadFailed) as error:
+            run_of(server, tmp_path).run()
+    assert "407" in error.value.cause
+    assert server.requests == []
+
+
+def test_what_is_no_proxy_is_said(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
+    with pytest.raises(DownloadFailed) as error:
+        run_of(server, tmp_path).run()
+    assert "http_proxy" in error.value.remedy
+    assert server.requests == []
+
+
+def test_past_the_proxy_where_no_proxy_says_so(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Proxy().running() as proxy:
+        monkeypatch.setenv("http_proxy", f"http://{proxy.address}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        run_of(server, tmp_path).run()
+    assert_all_there(tmp_path)
+    assert proxy.seen == []
+
+
+def test_an_authority_of_ones_own_and_a_tunnel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, certificate = server_context(tmp_path)
+    folder = tmp_path / "models"
+    with serving(tls=context) as server, Proxy().running() as proxy:
+        with pytest.raises(DownloadFailed) as error:
+            run_of(server, folder).run()
+        assert "SSL_CERT_FILE" in error.value.remedy
+        assert server.requests == [], "nothing is told to a host that nobody vouches for"
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        monkeypatch.setenv("https_proxy", f"http://{proxy.address}")
+        run_of(server, folder).run()
+        assert_all_there(folder)
+        assert {request.headers["Authorization"] for request in server.requests} == {f"Bearer {TOKEN}"}
+    seen = b"".join(proxy.seen)
+    assert seen.startswith(b"CONNECT 127.0.0.1:")
+    assert TOKEN.encode() not in seen
+
+
+def test_a_folder_of_authorities_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, certificate = server_context(tmp_path)
+    monkeypatch.setenv("SSL_CERT_DIR", str(_hashed(certificate, tmp_path / "authorities")))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with serving(tls=context) as server:
+        run_of(server, tmp_path / "models").run()
+        assert len(server.requests) == MANY
+    assert_all_there(tmp_path / "models")
+
+
+def _hashed(certificate: Path, folder: Path) -> Path:
+    """A folder as OpenSSL looks certificates up in."""
+    folder.mkdir()
+    told = subprocess.run(
+        ["openssl", "x509", "-noout", "-subject_hash", "-in", str(certificate)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (folder / f"{told.stdout.strip()}.0").write_bytes(certificate.read_bytes())
+    return folder
+
+
+def test_a_token_that_no_header_can_hold_goes_nowhere(server: FileServer, tmp_path: Path) -> None:
+    run = run_of(server, tmp_path)
+    run._token = "hf_x\r\nX-Injected: 1"
+    with pytest.raises((DownloadFailed, ValueError)):
+        run.run()
+    assert server.requests == []
