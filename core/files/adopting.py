@@ -21,6 +21,7 @@ from core.files.values import ByteSource
 from core.registry.values import LOCAL_HOST
 from core.text import clean_line
 
+_BATCH, _MOST = 2 << 30, 50  # bytes and models that are taken up together
 _WHOLE = ("model_index.json", "config.json", "adapter_config.json", "model.safetensors.index.json", "params.json")
 
 
@@ -122,6 +123,23 @@ def _all_of(place: str, files: list[str], ordered: Sequence[str]) -> list[str]:
         return files
     inside = ordered[bisect_left(ordered, start) : bisect_left(ordered, f"{place}0")]  # "0" comes after "/"
     return sorted({*files, *(path for path in inside if kind_of(path) is not Kind.UNKNOWN)})
+
+
+def batches(groups: Mapping[str, list[str]], sizes: Mapping[str, int]) -> Iterator[dict[str, list[str]]]:
+    """Models that are read, and then told of, together: a large one alone, and few enough that little is read again
+    when that breaks off.
+    """
+    batch: dict[str, list[str]] = {}
+    size = 0
+    for place, paths in groups.items():
+        more = sum(sizes[path] for path in paths)
+        if batch and (size + more > _BATCH or len(batch) == _MOST):
+            yield batch
+            batch, size = {}, 0
+        batch[place] = paths
+        size += more
+    if batch:
+        yield batch
 
 
 def described(place: str, files: Sequence[Mapping[str, Any]], facts: Mapping[str, str]) -> InstalledModel:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from core.at_once import each
 from core.errors import FileProblem
 from core.files import folder, hf_folder
 from core.files.headers import read_header
 from core.files.hf_config import LARGEST, parse_json
-from core.files.hf_folder import ReadAll
 from core.files.paths import stays_inside
 from core.files.safetensors import SafetensorsHeader, parse_safetensors
 from core.files.values import ByteSource, ModelInfo, SourceEntry
@@ -21,9 +21,7 @@ _MOST_PARTS = 16
 _WEIGHTLESS = ("scheduler", "tokenizer", "feature_extractor", "image_processor", "processor")
 
 
-async def inspect(
-    source: ByteSource, path: str, there: dict[str, int], entries: Sequence[SourceEntry], *, read_all: ReadAll
-) -> ModelInfo:
+async def inspect(source: ByteSource, path: str, there: dict[str, int], entries: Sequence[SourceEntry]) -> ModelInfo:
     """What its index and the headers of its parts' weights say.
 
     Raises:
@@ -51,7 +49,7 @@ async def inspect(
     async def read(name: str) -> SafetensorsHeader:
         return await read_header(source, f"{base}/{name}", sizes[name], parse_safetensors, first=hf_folder.FIRST_READ)
 
-    headers = await read_all(names, read)
+    headers = await each(names, read)
     found = hf_folder.describe(path, list(zip(names, headers, strict=True)), files=())
     lacking = [part for part in parts if not _has_weights(part, names) and not part.startswith(_WEIGHTLESS)]
     return ModelInfo(

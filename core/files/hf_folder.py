@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import Any
 
+from core.at_once import each
 from core.errors import FileProblem
 from core.files import folder
 from core.files.headers import read_header
@@ -24,10 +25,8 @@ _TEMPLATES = ("chat_template.jinja", "chat_template.json")
 _BASES = ("base_model", "ss_sd_model_name", "modelspec.architecture", "ss_base_model_version")
 _DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F8_E4M3": "float8_e4m3fn", "F64": "float64"}
 
-ReadAll = Callable[[Iterable[str], Callable[[str], Awaitable[SafetensorsHeader]]], Awaitable[list[SafetensorsHeader]]]
 
-
-async def inspect(source: ByteSource, path: str, there: dict[str, int], *, read_all: ReadAll) -> ModelInfo:
+async def inspect(source: ByteSource, path: str, there: dict[str, int]) -> ModelInfo:
     """All that the headers of the weights and the configuration say.
 
     Raises:
@@ -39,7 +38,7 @@ async def inspect(source: ByteSource, path: str, there: dict[str, int], *, read_
     async def read(name: str) -> SafetensorsHeader:
         return await read_header(source, f"{base}/{name}", there[name], parse_safetensors, first=FIRST_READ)
 
-    headers = await read_all(shards.present, read)
+    headers = await each(shards.present, read)
     found = describe(path, list(zip(shards.present, headers, strict=True)), files=tuple(sorted(there.items())))
     found = replace(
         found,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
+from core.at_once import each
 from core.errors import FileProblem, NotFound
 from core.files import diffusers, folder, hf_folder, pickle_fetch, pickles
 from core.files.gguf import MAGIC, GgufHeader, parse_gguf
@@ -19,9 +19,6 @@ from core.files.values import ByteSource, ModelInfo, SourceEntry
 from core.text import clean_line
 
 __all__ = ["ByteSource", "ModelInfo", "inspect_model"]
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _CODE_SHOWN = 5
 
@@ -111,7 +108,7 @@ async def _split(source: ByteSource, parent: str, there: dict[str, int], name: s
             cause="Its header describes the model.",
             remedy="Copy or download the missing parts.",
         )
-    headers = await _each(parts, lambda one: read_header(source, f"{parent}/{one}", there[one], parse_gguf))
+    headers = await each(parts, lambda one: read_header(source, f"{parent}/{one}", there[one], parse_gguf))
     return _joined(f"{parent}/{first}", dict(zip(parts, headers, strict=True)), there, count)
 
 
@@ -136,9 +133,9 @@ async def _folder(source: ByteSource, path: str) -> ModelInfo:
     there = folder.sizes(entries)
     gguf = [name for name in there if name.lower().endswith(".gguf")]
     if diffusers.INDEX in there and not gguf and any(entry.is_dir for entry in entries):
-        return _beside(await diffusers.inspect(source, path, there, entries, read_all=_each), there)
+        return _beside(await diffusers.inspect(source, path, there, entries), there)
     if any(name.endswith(".safetensors") for name in there):
-        return _beside(await hf_folder.inspect(source, path, there, read_all=_each), there)
+        return _beside(await hf_folder.inspect(source, path, there), there)
     if chosen := folder.choose_gguf(gguf, path):
         return await _gguf_in_folder(source, path, there, chosen[0])
     loaded = {name: size for name, size in there.items() if folder.is_weight_pickle(name)}
@@ -185,19 +182,3 @@ def _no_model(path: str, there: dict[str, int], entries: Sequence[SourceEntry]) 
         cause=cause,
         remedy="Give a .gguf file, or the folder that holds config.json and the .safetensors files.",
     )
-
-
-async def _each(names: Iterable[T], read: Callable[[T], Awaitable[R]], *, at_once: int = 6) -> list[R]:
-    """Read several headers at the same time, few enough for one SSH connection."""
-    gate = asyncio.Semaphore(at_once)
-
-    async def one(name: T) -> R:
-        async with gate:
-            return await read(name)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(name)) for name in names]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from core.at_once import each
 from core.errors import CommandFailed, Refused
 from core.events import Progress
 from core.files import adopting, deleting, leftovers, pickle_fetch, stores
@@ -147,30 +148,38 @@ class FilesThere:
             for model in models:
                 yield model
         groups = adopting.untold(there, await self.installed(), under)
-        every = {str(self.folder / path): there[path] for paths in groups.values() for path in paths}
-        done = 0
-        for place, paths in groups.items():
-            reading = {str(self.folder / path): there[path] for path in paths}
+        done, total = 0, sum(there[path] for paths in groups.values() for path in paths)
+        for batch in adopting.batches(groups, there):
+            reading = {str(self.folder / path): there[path] for paths in batch.values() for path in paths}
             hashes: dict[str, str] = {}
             async with aclosing(hash_files(self._connection, reading)) as events:
                 async for event in events:
                     if isinstance(event, Hashed):
-                        hashes[event.path] = event.sha256
+                        hashes[str(PurePosixPath(event.path).relative_to(self.folder))] = event.sha256
                     else:
-                        yield _progress("adopt", f"reading {place}", done + event, sum(every.values()))
+                        yield _progress("adopt", f"reading {next(iter(batch))}", done + event, total)
             done += sum(reading.values())
+            read = {place: paths for place, paths in batch.items() if all(hashes[path] for path in paths)}
+            for model in await self._taken(read, hashes, there):
+                yield model
             self._refuse_unread(hashes)
-            yield await self._taken(place, {path: hashes[str(self.folder / path)] for path in paths}, there)
 
-    async def _taken(self, place: str, hashes: Mapping[str, str], sizes: Mapping[str, int]) -> InstalledModel:
-        """Told of from now on, by what its headers say; its pickles are marked."""
-        files = [{"path": path, "size": sizes[path], "sha256": sha256} for path, sha256 in hashes.items()]
-        facts = await adopting.facts_of(self._connection, str(self.folder / place))
-        [model] = await self._note([adopting.described(place, files, facts)])
-        return model
+    async def _taken(
+        self, batch: Mapping[str, Sequence[str]], hashes: Mapping[str, str], sizes: Mapping[str, int]
+    ) -> list[InstalledModel]:
+        """Told of from now on, by what their headers say; their pickles are marked."""
+        facts = await each(batch, lambda place: adopting.facts_of(self._connection, str(self.folder / place)))
+        return await self._note(
+            [
+                adopting.described(
+                    place, [{"path": path, "size": sizes[path], "sha256": hashes[path]} for path in paths], told
+                )
+                for (place, paths), told in zip(batch.items(), facts, strict=True)
+            ]
+        )
 
     async def _note(self, models: Sequence[InstalledModel]) -> list[InstalledModel]:
-        files = [await pickle_fetch.marked(self._connection, self.folder, model.files) for model in models]
+        files = await each(models, lambda model: pickle_fetch.marked(self._connection, self.folder, model.files))
         marked = [replace(model, files=those) for model, those in zip(models, files, strict=True)]
         await installed_there.note(self._connection, str(self.folder), marked)
         return marked
@@ -241,7 +250,7 @@ class FilesThere:
 
     def _refuse_unread(self, hashes: Mapping[str, str]) -> None:
         if unread := next((path for path, sha256 in hashes.items() if not sha256), None):
-            raise remote.denied(self.host, unread, "read")
+            raise remote.denied(self.host, str(self.folder / unread), "read")
 
 
 def _kept(left: Leftover, busy: Collection[str]) -> Leftover:

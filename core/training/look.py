@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from core.at_once import each
 from core.errors import CommandFailed, ModelyardError, NotFound
 from core.files import folder as names
 from core.files.values import ByteSource
@@ -18,7 +18,6 @@ from core.training.files import Entry, Folder, Told, read_told
 from core.training.values import FINAL, Kind, Output, Progress, Training
 
 _MOST_FOLDERS = 200
-_AT_ONCE = 6
 _LAST_STEPS = 2  # whose files are read: the newest may be half written
 _RECENT_S = 30 * 60  # a job that wrote something since then is still at it
 _STEP = re.compile(r"checkpoint-(\d+)$")
@@ -67,17 +66,15 @@ async def _listed(source: Source, path: str) -> Folder:
 
 async def _inner(source: Source, root: Folder) -> list[Folder | None]:
     """The folders in it, the last steps first; what can't be listed is left out."""
-    gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one(name: str) -> Folder | None:
-        async with gate:
-            try:
-                return await _listed(source, f"{root.path.rstrip('/')}/{name}")
-            except (NotFound, CommandFailed):  # gone meanwhile, or closed to this user
-                return None
+        try:
+            return await _listed(source, f"{root.path.rstrip('/')}/{name}")
+        except (NotFound, CommandFailed):  # gone meanwhile, or closed to this user
+            return None
 
     shown = [name for name in root.folders if not name.startswith(".")]
-    return await asyncio.gather(*(one(name) for name in sorted(shown, key=_step_of, reverse=True)[:_MOST_FOLDERS]))
+    return await each(sorted(shown, key=_step_of, reverse=True)[:_MOST_FOLDERS], one)
 
 
 def _step_of(name: str) -> int:
@@ -87,17 +84,15 @@ def _step_of(name: str) -> int:
 
 async def _told(source: Source, folders: Sequence[Folder]) -> dict[str, Told]:
     """What the small files say, of the folder itself, of what it was merged to and of the last steps."""
-    gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one(folder: Folder) -> tuple[str, Told]:
-        async with gate:
-            return folder.path, await read_told(source, folder)
+        return folder.path, await read_told(source, folder)
 
     root, *inner = folders
     holding = [folder for folder in inner if _kind(folder) is not None]
     steps = [folder for folder in holding if _step_of(folder.path) >= 0]
     worth = [root, *(folder for folder in holding if folder not in steps), *steps[:_LAST_STEPS]]
-    return dict(await asyncio.gather(*(one(folder) for folder in worth)))
+    return dict(await each(worth, one))
 
 
 def _kind(folder: Folder) -> Kind | None:

@@ -19,7 +19,7 @@ from core.events import Progress
 from core.files import installed
 from core.files.installed import InstalledModel
 from core.files.model_files import FileChecked, ModelFiles
-from core.hosts import hashes_there, installed_there
+from core.hosts import files_there, hashes_there, installed_there
 from core.hosts.connection import Connection
 from core.hosts.stream_copy import hash_there
 from core.registry.jobs import Job
@@ -145,6 +145,30 @@ async def test_what_was_carried_in_is_taken_up(files: ModelFiles, models: Path, 
     for place in ("../../etc", "/etc", f"{host.models_dir}/../x"):
         with pytest.raises(InvalidInput, match="not in the models folder"):
             await taken(files, place)
+
+
+async def test_many_are_taken_up_together(files: ModelFiles, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D7: small ones in few questions; one that can't be read keeps none of the others from being told of."""
+    wanted = {f"loras/{number:03}.gguf" for number in range(70)}
+    for place in wanted:
+        write(models, place, GGUF + place.encode())
+    write(models, "loras/closed.gguf", GGUF)
+
+    async def one_closed(connection: Connection, sizes: Any) -> AsyncGenerator[Any, None]:
+        async for event in hashes_there.hash_files(connection, sizes):
+            is_closed = getattr(event, "path", "").endswith("closed.gguf")
+            yield hashes_there.Hashed(path=event.path, sha256="") if is_closed else event  # type: ignore[union-attr]
+
+    monkeypatch.setattr(files_there, "hash_files", one_closed)
+    found: list[InstalledModel] = []
+    with pytest.raises(ModelyardError, match="closed"):
+        async for event in files.adopt("loras"):
+            if isinstance(event, InstalledModel):
+                found.append(event)
+    assert {model.path for model in found} == wanted == set(told(models)) - {"org/tuned"}
+    assert {model.more["architecture"] for model in found} == {"llama"}
+    for model in found:
+        assert model.files[0]["sha256"] == hashlib.sha256(GGUF + model.path.encode()).hexdigest()
 
 
 async def test_a_broken_line_is_no_end(files: ModelFiles, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
