@@ -247,7 +247,16 @@ def _gpu_fit(chosen: list[GpuFit]) -> Iterator[Finding]:
 def _gpu_access(seen: Survey) -> Iterator[Finding]:
     if seen.runtime is not RuntimeName.DOCKER or isinstance(seen.runtime_info, ModelyardError):
         return
-    if not seen.runtime_info.gpu_runtime:
+    if seen.runtime_info.gpu_runtime:
+        return
+    if seen.runtime_info.is_podman:
+        yield error(
+            "gpu access",
+            f"Containers on {seen.host.name} can't have its GPUs: Podman {seen.runtime_info.version} does not pass "
+            "them on through Docker's API.",
+            "There: install Docker and nvidia-container-toolkit, or a Podman that lists the GPUs as CDI devices.",
+        )
+    else:
         yield error(
             "gpu access",
             f"Containers on {seen.host.name} can't have its GPUs: the NVIDIA Container Toolkit is not set up.",

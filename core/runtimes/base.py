@@ -94,6 +94,7 @@ class RuntimeInfo:
     version: str
     api_version: str = ""
     gpu_runtime: str = ""  # "nvidia", "cdi" or ""
+    is_podman: bool = False
     root_dir: str = ""
     security: tuple[str, ...] = ()
     memory: int = 0

@@ -97,6 +97,11 @@ _REFUSALS = (
         remedy="Choose an image of the engine that serves this model.",
     ),
     _Refusal(
+        text="container-init binary not found",
+        cause="Podman's init program is missing there",
+        remedy="Install it on the host: sudo apt install catatonit (dnf install catatonit).",
+    ),
+    _Refusal(
         text="range of cpus is from",
         cause="more CPUs were asked for than the host has",
         remedy="Lower the CPU limit.",

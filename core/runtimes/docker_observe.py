@@ -15,6 +15,8 @@ _NOT_LABELS = frozenset({"name", "image", "exitCode", "execDuration", "signal"})
 
 _PHASES = {
     "created": Phase.CREATED,
+    "configured": Phase.CREATED,  # Podman's words for one that was never started
+    "initialized": Phase.CREATED,
     "running": Phase.UP,
     "paused": Phase.UP,
     "restarting": Phase.RESTARTING,

@@ -188,6 +188,7 @@ async def test_a_host_removed_meanwhile_is_no_error(service: HostService) -> Non
         ({"Runtimes": {"runc": {}, "nvidia": {}}}, Severity.OK),
         ({"DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=all"}]}, Severity.OK),
         ({"DiscoveredDevices": None, "Runtimes": None}, Severity.ERROR),
+        ({"Runtimes": {"nvidia": {}}, "BuildahVersion": "1.28.2"}, Severity.ERROR),
     ],
 )
 def test_whether_containers_can_have_gpus(info: dict[str, Any], severity: Severity) -> None:

@@ -198,6 +198,14 @@ def test_gpus_without_the_container_toolkit() -> None:
     assert "nvidia-ctk" in made.of(Severity.ERROR)[0].remedy
 
 
+def test_podman_would_leave_out_the_gpus() -> None:
+    podman = RuntimeInfo(name=RuntimeName.DOCKER, version="4.3.1", is_podman=True)
+    made = plan(seen(gpu(0), runtime_info=podman))
+    assert problems(made) == ["gpu access"]
+    assert "Podman 4.3.1" in made.of(Severity.ERROR)[0].reason
+    assert problems(plan(seen(gpu(0), runtime_info=replace(podman, gpu_runtime="cdi")))) == []
+
+
 def test_an_older_driver_gets_an_older_cuda() -> None:
     assert "cu129" in plan(seen(replace(gpu(0), driver_version="570.10"))).image
     assert "cu129" not in plan(seen(gpu(0))).image

@@ -53,6 +53,11 @@ def test_the_whole_command_replaces_that_of_the_image() -> None:
             EngineAbilities(gpu_runtime="cdi"),
         ),
         ({"DiscoveredDevices": [{"Source": "cdi", "ID": "vendor.com/net=0"}]}, ""),
+        ({"Runtimes": {"nvidia": {}}, "BuildahVersion": "1.28.2"}, EngineAbilities()),
+        (
+            {"DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}], "BuildahVersion": "1.40.0"},
+            EngineAbilities(gpu_runtime="cdi"),
+        ),
     ],
 )
 def test_abilities(info: dict[str, Any], expected: EngineAbilities | str) -> None:
@@ -191,6 +196,12 @@ class _Answer(Exception):
             'creating container storage: the container name "x" is already in use by 1: that name is already in use',
             EngineRefused,
             "has this name",
+        ),
+        (
+            "container create: container-init binary not found on the host: stat /usr/libexec/podman/catatonit: no "
+            "such file or directory",
+            EngineRefused,
+            "init program",
         ),
         ("No such image: x:1", NotFound, "No such image"),
         ("something else\x1b[2J", EngineRefused, "something else"),
