@@ -12,8 +12,9 @@ import termios
 import threading
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from string import punctuation
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin
 
 from core.downloads.values import Address
 from core.errors import DownloadDenied, DownloadFailed, SourceGone
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
 
 MOST_REDIRECTS = 10
 REDIRECTS = {301, 302, 303, 307, 308}
-ASKED = {"Accept-Encoding": "identity", "User-Agent": "modelyard"}  # of every answer
+ASKED = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "modelyard"}  # of every answer
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _EXPIRED = {401, 403, 410}
 _PROXY_ASKS = 407
+_LONG = 20  # digits
+_PORTS = {"https": 443, "http": 80}
 _NO_TUNNEL = re.compile(r"Tunnel connection failed: (4\d\d)")
 
 
@@ -168,19 +171,19 @@ class Http:
 
     def _follow(self, address: Address, wanted: dict[str, str]) -> tuple[BaseHTTPResponse, bool]:
         from urllib3.exceptions import HTTPError
-        from urllib3.util import parse_url
 
         first = address
         for hop in range(MOST_REDIRECTS):
             try:
-                response = self._ask(parse_url(address.url), {**wanted, **address.headers})
+                response = self._ask(asked_for(address.url), {**wanted, **address.headers})
             except HTTPError as error:
                 raise _network(error) from error
             if response.status not in REDIRECTS:
                 return response, hop > 0
             response.drain_conn()
             response.release_conn()
-            address = redirected(address, response.headers.get("Location", ""))
+            where = quote(response.headers.get("Location", ""), safe=punctuation, encoding="latin-1")
+            address = redirected(address, where)
         raise DownloadFailed(f"{_shown(first.url)} redirects in a circle.", remedy="Check the address.")
 
     def _ask(self, url: Url, headers: dict[str, str]) -> BaseHTTPResponse:
@@ -215,15 +218,43 @@ class Http:
         return PoolManager(maxsize=32, timeout=timeout, ssl_context=context)
 
 
+def asked_for(url: str) -> Url:
+    """What is asked for under an address, by every way: its name and password and its fragment go to nobody.
+
+    Raises:
+        LocationParseError: a ValueError of urllib3; it is no address.
+    """
+    from urllib3.exceptions import LocationParseError
+    from urllib3.util import parse_url
+
+    parts = parse_url(url)
+    if not parts.host:
+        raise LocationParseError(_shown(url))
+    return parts._replace(auth=None, fragment=None)
+
+
 def redirected(address: Address, location: str) -> Address:
     """Where a redirect leads, without the token if that is another host.
 
     Raises:
-        DownloadFailed: it is not safe to go there.
+        DownloadFailed: it leads nowhere, or it is not safe to go there.
     """
-    target = urljoin(address.url, location)
-    _refuse_downgrade(address.url, target)
-    return Address(url=target, headers=address.headers if _origin(address.url) == _origin(target) else {})
+    try:
+        old, new = asked_for(address.url), asked_for(urljoin(address.url, location))
+    except ValueError:
+        new = None
+    if not location or new is None:
+        raise DownloadFailed(
+            f"{_shown(address.url)} redirects to nowhere.",
+            cause="What it gives is no address." if location else "It gives no address.",
+            remedy="Ask who runs the source.",
+        )
+    if new.scheme not in {"http", "https"} or (old.scheme == "https" and new.scheme == "http"):
+        raise DownloadFailed(
+            f"{_shown(old.url)} redirects to an address that is not safe: {_shown(new.url)}.",
+            remedy="Ask who runs the source; nothing was sent there.",
+        )
+    return Address(url=new.url, headers=address.headers if _origin(old) == _origin(new) else {})
 
 
 def proxy_way(named: str) -> tuple[str, dict[str, str]]:
@@ -271,12 +302,12 @@ def _reply(response: BaseHTTPResponse, start: int, known: Version | None) -> Rep
     if response.status == 206:
         return _part(response, start, known)
     if response.status == 200:
-        size = int(response.headers.get("Content-Length", "-1"))
+        size = _number(response.headers.get("Content-Length", ""))
         ranges = response.headers.get("Accept-Ranges", "").lower() == "bytes"
         version, left = Version(size=size, tag=_tag(response)), size if size >= 0 else None
         return Reply(response=response, start=0, version=version, ranges=ranges, left=left)
     if response.status == 416:  # what we have is longer than what is there, or it is empty
-        size = int(response.headers.get("Content-Range", "").rpartition("/")[2] or -1)
+        size = _number(response.headers.get("Content-Range", "").rpartition("/")[2])
         return Reply(response=response, start=size, version=Version(size=size, tag=_tag(response)), ranges=True)
     if response.status in _TRY_AGAIN:
         raise TryAgain(f"the server answered {response.status}", wait_s=_retry_after(response))
@@ -292,6 +323,12 @@ def _part(response: BaseHTTPResponse, start: int, known: Version | None) -> Repl
         tag = known.tag  # an If-Range that was met: some servers leave the tag out of parts
     version, left = Version(size=int(told[3]), tag=tag), int(told[2]) + 1 - start
     return Reply(response=response, start=start, version=version, ranges=True, left=left)
+
+
+def _number(told: str) -> int:
+    """-1 when none is told that makes sense; one that is told twice is the same."""
+    told = told.partition(",")[0].strip()
+    return int(told) if told.isdecimal() and len(told) < _LONG else -1
 
 
 def _tag(response: BaseHTTPResponse) -> str:
@@ -337,20 +374,12 @@ def _refusal(response: BaseHTTPResponse) -> DownloadFailed:
     return DownloadFailed("The source refused.", cause=cause, remedy="Check the address; try again later.")
 
 
-def _refuse_downgrade(url: str, target: str) -> None:
-    parts = urlsplit(target)
-    if parts.scheme not in {"http", "https"} or (urlsplit(url).scheme == "https" and parts.scheme == "http"):
-        raise DownloadFailed(
-            f"{_shown(url)} redirects to an address that is not safe: {_shown(target)}.",
-            remedy="Ask who runs the source; nothing was sent there.",
-        )
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+def _origin(url: Url) -> tuple[str | None, str | None, int | None]:
+    return url.scheme, url.host, url.port or _PORTS.get(url.scheme or "")
 
 
 def _shown(url: str) -> str:
-    """Without its query: signed addresses carry rights there."""
-    return clean_line(url.partition("?")[0])
+    """Without what gives rights: the query of a signed address, a name and a password."""
+    scheme, _, rest = url.partition("?")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return clean_line(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}")

@@ -12,9 +12,8 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from core.downloads.http import ASKED, REDIRECTS, proxy_way
+from core.downloads.http import ASKED, REDIRECTS, asked_for, proxy_way
 from core.proxy import proxy_for
 
 if TYPE_CHECKING:
@@ -30,10 +29,14 @@ _LEAST_BUFFER, _BUFFER = 1 << 10, 16 << 10  # bytes that come at once
 
 @dataclass(eq=False)
 class Get:
-    """One file of at most `most` bytes; `status` is 0 when there was no whole answer, `leads_to` a redirect's goal."""
+    """One file of at most `most` bytes, some `piece` of them at once.
+
+    `status` is 0 when there was no whole answer, or one that refuses; `leads_to` is a redirect's goal.
+    """
 
     address: Address
     most: int
+    piece: int = _BUFFER
     body: bytearray = field(default_factory=bytearray)
     status: int = 0
     leads_to: str = ""
@@ -45,11 +48,10 @@ class ManyGets:
     `passes` is asked for each piece that comes, and may wait: the others come no faster. False ends that GET.
     """
 
-    def __init__(self, limits: Limits, *, piece: int = _BUFFER, passes: Callable[[Get, int], bool]) -> None:
+    def __init__(self, limits: Limits, *, passes: Callable[[Get, int], bool]) -> None:
         import pycurl
 
         self._limits = limits
-        self._buffer = max(_LEAST_BUFFER, min(_BUFFER, piece))
         self._passes = passes
         self._lines = pycurl.CurlMulti()
         self._idle: list[Curl] = []
@@ -65,8 +67,10 @@ class ManyGets:
         Raises:
             DownloadFailed: the environment's proxy can't be used. ValueError: no such address or header can be sent.
         """
-        line = self._idle.pop() if self._idle else self._line()
-        self._aim(line, get)
+        if not self._idle:
+            self._idle.append(self._line())
+        self._aim(self._idle[-1], get)
+        line = self._idle.pop()
         self._busy[line] = get
         self._lines.add_handle(line)
 
@@ -111,36 +115,38 @@ class ManyGets:
         line.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         line.setopt(pycurl.NOPROXY, "")  # we know by now
         line.setopt(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)  # no token for a proxy
-        line.setopt(pycurl.PIPEWAIT, 1)
-        line.setopt(pycurl.BUFFERSIZE, self._buffer)
+        line.setopt(pycurl.PATH_AS_IS, 1)
+        line.setopt(pycurl.FAILONERROR, 1)  # nobody reads what a refusal comes with
         line.setopt(pycurl.CONNECTTIMEOUT_MS, int(self._limits.connect_s * 1000))
         line.setopt(pycurl.LOW_SPEED_LIMIT, 1)
         line.setopt(pycurl.LOW_SPEED_TIME, math.ceil(self._limits.silence_s))
+        line.setopt(pycurl.WRITEFUNCTION, partial(self._take, line))
         _trust(line)
         return line
 
     def _aim(self, line: Curl, get: Get) -> None:
         import pycurl
 
+        url = asked_for(get.address.url)
         told = _lines({**ASKED, **get.address.headers})
-        proxy, for_it = self._proxy(get.address.url)
-        line.setopt(pycurl.URL, get.address.url.encode())
+        proxy, for_it = self._proxy(url.scheme or "", url.netloc or "")
+        line.setopt(pycurl.URL, url.url)
         line.setopt(pycurl.HTTPHEADER, told)
         line.setopt(pycurl.PROXY, proxy)
         line.setopt(pycurl.PROXYHEADER, for_it)
-        line.setopt(pycurl.WRITEFUNCTION, partial(self._take, get))
+        line.setopt(pycurl.BUFFERSIZE, max(_LEAST_BUFFER, min(_BUFFER, get.piece)))
 
-    def _proxy(self, url: str) -> tuple[str, list[str]]:
+    def _proxy(self, scheme: str, host: str) -> tuple[str, list[str]]:
         """Its address, "" for none, and what is told to it."""
-        parts = urlsplit(url)
-        if (kept := self._proxies.get((parts.scheme, parts.netloc))) is None:
-            named = proxy_for(parts.scheme, parts.netloc.rpartition("@")[2])
+        if (kept := self._proxies.get((scheme, host))) is None:
+            named = proxy_for(scheme, host)
             proxy, told = proxy_way(named) if named else ("", {})
-            kept = self._proxies[(parts.scheme, parts.netloc)] = (proxy, _lines(told))
+            kept = self._proxies[(scheme, host)] = (proxy, _lines(told))
         return kept
 
-    def _take(self, get: Get, piece: bytes) -> int:
+    def _take(self, line: Curl, piece: bytes) -> int:
         """libcurl's: what it returns is how much was taken, and less than all ends the GET."""
+        get = self._busy[line]
         if len(get.body) + len(piece) > get.most or not self._passes(get, len(piece)):
             return 0
         get.body += piece
@@ -155,13 +161,16 @@ def _lines(headers: Mapping[str, str]) -> list[str]:
 
 
 def _trust(line: Curl) -> None:
-    """The authorities that Python trusts, SSL_CERT_FILE and SSL_CERT_DIR included."""
+    """The authorities that Python trusts, SSL_CERT_FILE and SSL_CERT_DIR included, and no others."""
     import pycurl
 
     paths = ssl.get_default_verify_paths()
-    for option in (pycurl.CAINFO, pycurl.PROXY_CAINFO):
-        if paths.cafile:
-            line.setopt(option, paths.cafile)
-    for option in (pycurl.CAPATH, pycurl.PROXY_CAPATH):
-        if paths.capath and (not paths.cafile or paths.openssl_capath_env in os.environ):
-            line.setopt(option, paths.capath)
+    named = {paths.openssl_cafile_env, paths.openssl_capath_env} & os.environ.keys()
+    folder = paths.capath if named or not paths.cafile else None  # for each connection it is read anew
+    for option, path in (
+        (pycurl.CAINFO, paths.cafile),
+        (pycurl.CAPATH, folder),
+        (pycurl.PROXY_CAINFO, paths.cafile),
+        (pycurl.PROXY_CAPATH, folder),
+    ):
+        line.setopt(option, path) if path else line.unsetopt(option)

@@ -261,6 +261,8 @@ class DownloadRun:
         with self._lock:
             if self._stopped:
                 raise Cancelled
+            before = self._works.get(file.path)
+            self._received += before.received if before else 0
             self._works[file.path] = work
 
     def _remote(self, file: SourceFile) -> RemoteFile:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from core.downloads.values import Address, Limits
 
 _AT_ONCE, _AT_ONCE_BYTES = 16, 16 << 20  # that are under way, so that little memory is taken
-_AT_ONCE_LIMITED = 2  # below a limit: what the kernel holds for those that wait counts, too
+_AHEAD_S = 0.5  # below a limit: so much of it may be under way, as the kernel holds what waits for its turn
 _CAREFUL = 4  # files left to the careful way before it is seen how they fare: a server that is gone is asked no more
 _PAGE = 64 << 10  # bytes that a redirect or a refusal may come with
 _LOOK_S = 0.1
@@ -37,12 +37,13 @@ class Coming:
         self.file = file
         self.received = 0  # bytes
         self.redirects = 0
+        self.is_left = False  # to the careful way, which begins anew
         self._stopped = stopped
 
     @property
     def done(self) -> int:
         """Bytes that are there."""
-        return self.received
+        return 0 if self.is_left else min(self.received, self.file.size or 0)
 
     def cancel(self) -> None:
         """This and all others stop soon."""
@@ -83,8 +84,7 @@ class SmallFiles:
         """
         if not self._todo:
             return
-        piece = self._bandwidth.piece if self._bandwidth else 1 << 20
-        with closing(ManyGets(self._limits, piece=piece, passes=self._passes)) as gets:
+        with closing(ManyGets(self._limits, passes=self._passes)) as gets:
             while self._todo or gets or self._left:
                 self._look_after_those_left(0 if gets else _LOOK_S)
                 while self._has_room(gets):
@@ -99,9 +99,10 @@ class SmallFiles:
     def _has_room(self, gets: ManyGets) -> bool:
         if not self._todo or len(self._left) >= _CAREFUL:
             return False
-        is_limited = self._bandwidth is not None and self._bandwidth.bytes_per_s
         size = sum(file.size or 0 for file in (self._todo[0], *(coming.file for coming in self._coming.values())))
-        return not gets or (size <= _AT_ONCE_BYTES and len(gets) < (_AT_ONCE_LIMITED if is_limited else _AT_ONCE))
+        limit = self._bandwidth.bytes_per_s if self._bandwidth else 0
+        most = min(_AT_ONCE_BYTES, limit * _AHEAD_S) if limit else _AT_ONCE_BYTES
+        return not gets or (size <= most and len(gets) < _AT_ONCE)
 
     def _look_after_those_left(self, longest_s: float) -> None:
         if self._left:
@@ -110,7 +111,8 @@ class SmallFiles:
                 one.result()
 
     def _ask(self, gets: ManyGets, coming: Coming, address: Address) -> None:
-        get = Get(address=address, most=max(_PAGE, coming.file.size or 0))
+        piece = self._bandwidth.piece if self._bandwidth else _AT_ONCE_BYTES
+        get = Get(address=address, most=max(_PAGE, coming.file.size or 0), piece=piece)
         try:
             gets.begin(get)
         except (DownloadFailed, ValueError):
@@ -138,6 +140,7 @@ class SmallFiles:
             self._ask(gets, coming, address)
 
     def _leave(self, coming: Coming) -> None:
+        coming.is_left = True
         if not self._stopped.is_set():
             self._left.add(self._carefully(coming.file))
 

@@ -25,8 +25,7 @@ class Proxy:
             def handle(self) -> None:
                 owner._serve(self.request)
 
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
 
     @property
     def address(self) -> str:
@@ -59,7 +58,9 @@ class Proxy:
             url = urlsplit(target.decode())
             with socket.create_connection((url.hostname or "", url.port or 80), 5) as there:
                 path = f"{url.path}?{url.query}" if url.query else url.path
-                alone = head.replace(_HEAD_END, b"\r\nConnection: close" + _HEAD_END)  # the next may be for another host
+                alone = head.replace(
+                    _HEAD_END, b"\r\nConnection: close" + _HEAD_END
+                )  # the next may be for another host
                 there.sendall(alone.replace(target, path.encode(), 1))
                 self._pass_on(client, there)
 
@@ -74,6 +75,11 @@ class Proxy:
                 if one is client:
                     self.seen.append(piece)
                 other[one].sendall(piece)
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    request_queue_size = 128
+    daemon_threads = True
 
 
 def _head(client: socket.socket) -> bytes:

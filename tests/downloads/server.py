@@ -175,6 +175,8 @@ class FileServer:
 
 
 class _QuietServer(ThreadingHTTPServer):
+    request_queue_size = 128  # as real servers have it: of more than that at once, some would come a second later
+
     def handle_error(self, *args: Any) -> None:
         """A client that hangs up is no news."""
 
