@@ -10,6 +10,7 @@ import click
 from core.cli import ask
 from core.cli.command import command
 from core.cli.diagnostics import notice
+from core.files.kinds import pickles_told
 
 if TYPE_CHECKING:
     from core.app import Modelyard
@@ -125,5 +126,7 @@ def offer(listing: Listing) -> str:
 def _warn(listing: Listing) -> None:
     for note in listing.metadata.get("notes", ()):
         notice(note)
+    if pickles := pickles_told(file.path for file in listing.files):
+        notice(f"warning: {pickles}")
     for warning in listing.metadata.get("warnings", ()):
         notice(f"warning: {warning}")

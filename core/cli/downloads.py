@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from core.app import Modelyard
     from core.cli.output import Output
+    from core.files.installed import InstalledModel
     from core.registry.jobs import Job
 
 _FIELDS = (
@@ -93,9 +95,39 @@ async def start(
     job = await followed(yard, out, job)
     if job.state != "done":
         raise failure_of(job)
-    where = "" if job.host == LOCAL_HOST else f" on {job.host}"
-    show_job(out, job, said=f"{job.title} is in {job.folder}{where}.")
+    await _tell_installed(yard, out, job)
     return None
+
+
+async def _tell_installed(yard: Modelyard, out: Output, job: Job) -> None:
+    """Where it is, what there is to know before it is loaded, and what makes a model of it."""
+    from shlex import quote
+
+    from core.files.model_files import option
+
+    model = await _installed(yard, job)
+    if out.json:
+        return out.document({**job_fields(job), "installed": model.path if model else "", "warning": warning(model)})
+    out.line(f"{job.title} is in {job.folder}{'' if job.host == LOCAL_HOST else f' on {job.host}'}.")
+    if model and warning(model):
+        out.line(f"warning: {warning(model)}")
+    if model:
+        out.line(f"To make a model of it: modelyard files register {quote(model.path)}{option(job.host)}")
+    return None
+
+
+async def _installed(yard: Modelyard, job: Job) -> InstalledModel | None:
+    """What a download that is done added to the models folder's file."""
+    files = await yard.files_of(job.host)
+    whole = PurePosixPath(job.folder, *(str(file["path"]) for file in job.files if len(job.files) == 1))
+    return next((one for one in await files.installed() if PurePosixPath(files.folder, one.path) == whole), None)
+
+
+def warning(model: InstalledModel | None) -> str:
+    """What its pickles would do, and what that means."""
+    from core.files.pickles import UNSAFE
+
+    return f"{model.warning} {UNSAFE}" if model and model.warning else ""
 
 
 async def followed(yard: Modelyard, out: Output, job: Job) -> Job:
@@ -137,7 +169,7 @@ def _progress(job: Job) -> str:
     left = f", {duration(job.eta_s)} left" if job.eta_s is not None else ""
     speed = f", {size(round(job.rate))}/s{left}" if job.rate else ""
     trouble = f", waits: {job.cause or job.error}" if job.state == "queued" and job.error else ""
-    trouble = trouble or (f", {job.doing}" if "waiting" in job.doing else "")
+    trouble = trouble or (f", {_waits(job)}" if _waits(job) else "")
     return f"{job.title}: {job.state}, {size(job.bytes_done)}{total}{speed}{trouble}"
 
 
@@ -150,16 +182,24 @@ async def list_downloads(yard: Modelyard, *, out: Output, state: str | None) -> 
     if out.json:
         out.document({"downloads": [job_fields(job) for job in jobs]})
         return
+    if not jobs:
+        out.line(f"Nothing is {state}." if state else "No downloads yet. modelyard download start SOURCE begins one.")
+        return
     out.table(("ID", "KIND", "HOST", "TITLE", "STATE", "DONE", "TOTAL", "SPEED", "LEFT", "PROBLEM"), map(_line, jobs))
 
 
 def _line(job: Job) -> tuple[object, ...]:
     from core.cli.output import duration, size
 
-    speed = f"{size(round(job.rate))}/s" if job.rate else None
+    speed = f"{size(round(job.rate))}/s" if job.rate or job.state == "running" else None
     left = duration(job.eta_s) if job.eta_s is not None else None
     done = (size(job.bytes_done), size(job.bytes_total), speed, left)
-    return (job.id, job.kind, job.host, job.title, job.state, *done, job.error)
+    return (job.id, job.kind, job.host, job.title, job.state, *done, job.error or _waits(job))
+
+
+def _waits(job: Job) -> str:
+    """What it waits for, of a job at work that can't go on now."""
+    return job.doing if "waiting" in job.doing else ""
 
 
 @command("limit")

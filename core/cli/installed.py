@@ -54,7 +54,10 @@ async def list_installed(yard: Modelyard, *, out: Output, search: str, host_name
         fields = [{**installed_fields(one), "gone": gone.get(one.path, ())} for one in models]
         out.document({"models": fields, "unknown": unknown})
         return
-    _show_models(out, models)
+    if models or words:
+        _show_models(out, models)
+    else:
+        out.line(f"Nothing is installed in {files.folder}. modelyard download catalog shows what can be.")
     for path, names in gone.items():
         again = f"files verify --repair{option(host_name)}"
         out.line(f"{path}: {_count(len(names), 'file')} gone from the disk ({again} fetches them again)")
@@ -119,7 +122,7 @@ async def adopt(yard: Modelyard, *, out: Output, folder: str, host_name: str) ->
     from core.files.installed import InstalledModel
 
     reporter, taken, files = Reporter(silent=out.json), [], await yard.files_of(host_name)
-    if host_name == LOCAL_HOST and not await asyncio.to_thread(Path(files.folder, folder).exists):
+    if folder and host_name == LOCAL_HOST and not await asyncio.to_thread(Path(files.folder, folder).exists):
         raise NotFound(f"There is no {folder} in {files.folder}.", remedy="modelyard files list shows what lies there.")
     async with aclosing(files.adopt(folder)) as events:
         async for event in events:
@@ -204,9 +207,22 @@ async def base_dir(yard: Modelyard, *, out: Output, folder: str, chosen: str, ho
 
     host = await yard.registry.get_host(host_name)
     if wanted := folder or chosen:
+        await _refuse_host(yard, wanted)
         host = await set_base_dir(yard.registry, yard.settings, host.name, wanted)
     told = {"host": host.name, "models_dir": host.models_dir}
     if out.json:
         out.document(told)
     else:
         out.line(host.models_dir)
+
+
+async def _refuse_host(yard: Modelyard, folder: str) -> None:
+    """Other commands take a host there.
+
+    Raises:
+        UsageError: it is one's name.
+    """
+    from core.errors import UsageError
+
+    if folder in {host.name for host in await yard.registry.hosts()}:
+        raise UsageError(f"{folder} is a host, no folder.", remedy=f"modelyard files base-dir --host {folder}")

@@ -32,6 +32,8 @@ async def verify(
     from core.files.service import is_bad
 
     _refuse(models, every=every, repair=repair, detach=detach)
+    if not models and not await (await yard.files_of(host)).installed():
+        return _nothing(out, host)
     job = await yard.verifications.start(models, host=host)
     if detach:
         if out.json:
@@ -42,10 +44,23 @@ async def verify(
     job = await _watched(yard, out, job)
     bad = [file for file in job.files if is_bad(file["condition"])]
     if not out.json:
-        out.line(f"{len(job.files)} files checked. {job.error or 'All files are what was installed.'}")
+        out.line(_said(job))
     if bad and repair:
         return await _repair(yard, out, job)
     return 1 if bad else 0
+
+
+def _nothing(out: Output, host: str) -> int:
+    """No model, no event; and no job for it."""
+    if not out.json:
+        out.line(f"Nothing is installed{'' if host == LOCAL_HOST else f' on {host}'}, so nothing was checked.")
+    return 0
+
+
+def _said(job: Job) -> str:
+    count = "1 file" if len(job.files) == 1 else f"{len(job.files):,} files"
+    fine = "It is what was installed." if len(job.files) == 1 else "All are what was installed."
+    return f"{count} checked. {job.error or fine}"
 
 
 def _refuse(models: tuple[str, ...], *, every: bool, repair: bool, detach: bool) -> None:

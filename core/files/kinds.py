@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import PurePosixPath
 
@@ -42,3 +43,10 @@ def kind_of(path: str) -> Kind:
 def is_weights(path: str) -> bool:
     """Whether a file of this name holds weights, in whichever format."""
     return kind_of(path) in {Kind.TENSORS, Kind.PICKLE}
+
+
+def pickles_told(paths: Iterable[str]) -> str:
+    """A sentence about those that can run code, for before they are fetched; "" without any."""
+    count = sum(kind_of(path) is Kind.PICKLE for path in paths)
+    files = "1 file" if count == 1 else f"{count:,} files"
+    return f"{files} can run code when loaded (pickle): scanned and marked once here." if count else ""

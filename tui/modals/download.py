@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Select
 
 from core.errors import InvalidInput, ModelyardError
-from core.files.kinds import Kind, kind_of
+from core.files.kinds import pickles_told
 from core.findings import Finding, Severity
 from core.registry.values import LOCAL_HOST
 from core.text import clean_line
@@ -54,9 +54,16 @@ class DownloadDialog(Dialog[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
     def __init__(
-        self, yard: Modelyard, *, source: str = "", patterns: Sequence[str] = (), host: str = LOCAL_HOST
+        self,
+        yard: Modelyard,
+        *,
+        source: str = "",
+        patterns: Sequence[str] = (),
+        host: str = LOCAL_HOST,
+        turn: tuple[int, int] = (1, 1),
     ) -> None:
         super().__init__()
+        self._turn = turn  # the first of one; the second of three that are looked at one after the other
         self._host = host  # where at first
         self._yard = yard
         self._begun = (source, ", ".join(patterns))
@@ -83,6 +90,8 @@ class DownloadDialog(Dialog[str | None]):
             yield button("Start", "start", disabled=True)
 
     def on_mount(self) -> None:
+        if self._turn[1] > 1:
+            self.query_one("#dialog").border_title = f"{self.HEADING} {self._turn[0]:,} of {self._turn[1]:,}"
         self.query_one("#field-how").display = self.query_one("#field-host").display = False
         self.modelyard.guard(self._offer_hosts(), group="hosts")
         if self._begun[0]:
@@ -163,6 +172,7 @@ class DownloadDialog(Dialog[str | None]):
         except ModelyardError as error:
             self._show_problem(error)
         else:
+            self.remove_class("-problem")
             self._found, self._free = found, free
             self.query_one(Flow).flow(lambda room: _told(found, free, room))
         await self._offer()
@@ -236,9 +246,11 @@ class DownloadDialog(Dialog[str | None]):
         self._show(line(text))
 
     def _show(self, text: Content) -> None:
+        self.remove_class("-problem")
         self.query_one(Flow).flow(lambda _: text)
 
     def _show_problem(self, error: ModelyardError) -> None:
+        self.add_class("-problem")
         self.query_one(Flow).flow(lambda room: problem(error, room))
 
 
@@ -272,8 +284,7 @@ def _findings(found: Listing, free: int) -> list[Finding]:
         how = "by hand, by its authors" if found.gated == "manual" else "at once, on its page"
         reason = f"Its licence has to be accepted; access is then given {how}."
         told.append(Finding(severity=Severity.WARNING, check="licence", reason=reason))
-    if count := sum(kind_of(file.path) is Kind.PICKLE for file in found.files):
-        reason = f"{plural(count, 'file')} can run code when loaded (pickle): scanned and marked once here."
+    if reason := pickles_told(file.path for file in found.files):
         told.append(Finding(severity=Severity.WARNING, check="pickle", reason=reason))
     for severity, name in ((Severity.WARNING, "warnings"), (Severity.INFO, "notes")):
         reasons = (clean_line(str(reason)) for reason in found.metadata.get(name, ()))
