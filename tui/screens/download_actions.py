@@ -66,8 +66,9 @@ class DownloadActions(ListScreen):
         from tui.modals.download import DownloadDialog
 
         begun = None
-        for source, patterns in sources:
-            dialog = DownloadDialog(self.yard, source=source, patterns=patterns, host=host)
+        for number, (source, patterns) in enumerate(sources, 1):
+            turn = (number, len(sources))
+            dialog = DownloadDialog(self.yard, source=source, patterns=patterns, host=host, turn=turn)
             begun = await self.app.push_screen_wait(dialog) or begun
         if begun is not None:
             self.lines.unmark()

@@ -72,7 +72,7 @@ def job_mark(job: ListedJob) -> Mark:
     mark = JOB_MARKS.get(job.state, Mark("?", job.state, ""))
     if job.state in {"queued", "running", "verifying"} and job.wanted in _GOING:
         return mark._replace(word=_GOING[job.wanted])
-    if job.state == "queued" and job.error:
+    if (job.state == "queued" and job.error) or (job.state == "running" and "waiting" in job.doing):
         return Mark("!", "waits", "warn")
     if job.state == "done" and job.bad:
         return Mark("✗", f"{job.bad:,} bad", "bad")
@@ -136,6 +136,11 @@ def left(seconds: float | None) -> str:
     return f"{hours}h {whole % 3600 // 60}m" if hours < 48 else f"{hours // 24}d {hours % 24}h"
 
 
+def speed(job: ListedJob) -> str:
+    """`12.3 MiB/s`; 0 where a transfer is under way and nothing comes; "" of what doesn't run."""
+    return f"{size(round(job.rate))}/s" if job.state in {"running", "verifying"} else ""
+
+
 def what(job: ListedJob) -> str:
     """What it does, and where, in a few cells: `download`, `→ atlas`, `↓ atlas`, `verify`."""
     if job.kind == "copy":
@@ -165,7 +170,7 @@ def job_card(job: ListedJob, room: int) -> Content:
             ("State", toned(mark.text, mark.tone)),
             ("Now", job.doing),
             ("Done", f"{size(job.bytes_done)}{total}"),
-            ("Speed", f"{size(round(job.rate))}/s" if job.rate else ""),
+            ("Speed", speed(job)),
             ("Left", left(job.eta_s) if job.eta_s is not None else ""),
             ("Next try", moment(job.not_before) if job.state == "queued" and job.not_before else ""),
             ("Files", f"{job.done:,} of {job.count:,} {'read' if job.kind == 'verify' else 'in their place'}"),

@@ -135,4 +135,5 @@ class CatalogView(DownloadsView):
 def _line(row: Weights, known: Known) -> Line:
     state = "installed" if here(row, known) is not None else "not installed"
     access = _SHORT.get(row.gated, row.gated)
-    return Line(row, row.text, facets({"type": row.type, "family": row.family, "access": access, "state": state}))
+    told = facets({"type": row.type, "family": row.family, "access": access, "state": state})
+    return Line(row, row.text, told, row.name.casefold())

@@ -11,7 +11,7 @@ from core.registry.jobs import OVER
 from core.registry.naming import last_part
 from core.registry.values import LOCAL_HOST
 from tui.screens import download_cards
-from tui.screens.download_cards import job_mark, left, share, what
+from tui.screens.download_cards import job_mark, left, share, speed, what
 from tui.screens.download_table import Line, Order, facets
 from tui.screens.download_views import DownloadList, DownloadsView, Known, within
 from tui.show import plural, size, toned
@@ -53,7 +53,7 @@ class JobList(DownloadList):
             Cell(mark.text, mark.tone),
             Cell(share(row.bytes_done, row.bytes_total), "dim" if over else ""),
             Cell(size(row.bytes_total), "dim"),
-            Cell(f"{size(round(row.rate))}/s" if row.rate and not over else "-", "" if row.rate else "dim"),
+            Cell(speed(row) or "-", "" if row.rate else "dim"),
             Cell(left(row.eta_s), "" if row.eta_s is not None else "dim"),
         )
 
@@ -93,6 +93,7 @@ class JobsView(DownloadsView):
     def summary(self, known: Known, room: int) -> Content:
         working = [job for job in known.jobs if job.state in _WORKING]
         queued = sum(job.state == "queued" for job in known.jobs)
+        paused = sum(job.state == "paused" for job in known.jobs)
         failed = sum(job.state == "failed" for job in known.jobs)
         to_go = sum(max(0, (job.bytes_total or 0) - job.bytes_done) for job in known.jobs if is_live(job))
         parts = [toned(f"{plural(len(working), 'job')} at work" if working else "Nothing is under way", "")]
@@ -101,6 +102,7 @@ class JobsView(DownloadsView):
         parts += [toned(f"limit {known.limit}", "")] if known.limit else []
         parts += [toned(f"{size(to_go)} to go", "")] if to_go else []
         parts += [toned(f"{queued:,} queued", "")] if queued else []
+        parts += [toned(f"{paused:,} paused", "")] if paused else []
         parts += [toned(f"✗ {failed:,} failed", "bad")] if failed else []
         parts += [toned(f"{size(known.usage.free)} free here", "dim")] if known.usage else []
         return within(parts, room)

@@ -18,11 +18,12 @@ OrderKey = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row, the folded text that a search looks at, and its facets, such as `family:flux`."""
+    """A row, the folded text that a search looks at, its facets, such as `family:flux`, and its folded name, if any."""
 
     row: Any
     text: str
     facets: frozenset[str]
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Table:
         return self._order is not self._first or self._reversed
 
     def found(self) -> list[Any]:
-        """The rows that hold every word and have every facet that was chosen."""
+        """The rows that hold every word and have every facet that was chosen; first those that are called so."""
         if not self.is_narrowed:
             return list(self.rows)
         found, wanted = self.lines, self.facets
@@ -96,6 +97,9 @@ class Table:
             found = [line for line in found if wanted <= line.facets]
         for word in self.text.casefold().split():
             found = [line for line in found if word in line.text]
+        called = " ".join(self.text.casefold().split())
+        if called and not self._is_sorted:
+            found = sorted(found, key=lambda line: called not in line.name)
         return [line.row for line in found]
 
     # Filters

@@ -1,0 +1,96 @@
+"""What the Downloads screen says where something is in the way: of searches, refusals, waits, several offers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.app import Modelyard
+from core.downloads.launch import the_only_one
+from core.downloads.service import DownloadService
+from core.errors import SourceGone
+from core.registry.jobs import Job
+from core.settings import Settings
+from tests.tui.test_downloads import _paste, downloads, no_hosts_are_watched  # noqa: F401 - a fixture
+from tests.tui.user import press, rows, screen_text, type_text, until
+
+_OFFERS = """
+replace: true
+weights:
+  - {id: a, name: A tuning, family: flux, type: image, source: hf:o/flux.1-dev-a}
+  - {id: b, name: Flux.1 Dev, family: flux, type: image, source: hf:o/b}
+  - {id: c, name: Flux.1 Dev Q8, family: flux, type: image, source: hf:o/c}
+"""
+
+
+@pytest.fixture
+def offers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site.yaml").write_text(_OFFERS)
+    monkeypatch.setenv("MODELYARD_CATALOG", str(tmp_path / "site.yaml"))
+
+
+@pytest.mark.usefixtures("offers")
+async def test_a_search_shows_first_what_is_called_so(settings: Settings) -> None:
+    """D8: what only mentions it comes after; in an order of the user's own, nothing is moved."""
+    async with downloads(settings) as pilot:
+        await press(pilot, "left", "slash")
+        await type_text(pilot, "flux.1 dev")
+        await until(pilot, lambda: rows(pilot) == ["Flux.1 Dev", "Flux.1 Dev Q8", "A tuning"])
+        await press(pilot, "enter", "o", "down", "enter")
+        await until(pilot, lambda: rows(pilot) == ["A tuning", "Flux.1 Dev", "Flux.1 Dev Q8"], "by family, then name")
+
+
+@pytest.mark.usefixtures("offers")
+async def test_what_to_do_is_seen_beside_a_long_cause_and_so_is_how_many_are_left(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D2, D8: at 80 by 24 cells, without scrolling."""
+
+    async def look(self: DownloadService, source: str, **_: Any) -> None:
+        url = f"https://huggingface.co/black-forest-labs/{source[3:]}/resolve/{'0123456789' * 4}/flux1-dev.safetensors"
+        cause = f"404 Client Error. Entry Not Found for url: {url}. The file of this name is not there any more."
+        raise SourceGone(f"{source} has no such file.", cause=cause, remedy="See its page, and take another REVISION.")
+
+    monkeypatch.setattr(DownloadService, "look", look)
+    async with downloads(settings, size=(80, 24)) as pilot:
+        await press(pilot, "left", "asterisk", "d")
+        for number, source in enumerate(("hf:o/flux.1-dev-a", "hf:o/b"), 1):
+            await until(pilot, lambda: "another REVISION" in screen_text(pilot), "what to do")
+            assert f"✗ {source} has no such file." in screen_text(pilot)
+            assert f"Download {number} of 3" in screen_text(pilot)
+            await press(pilot, "escape")
+            await until(pilot, lambda number=number: f"{number + 1} of 3" in screen_text(pilot), "the next one")
+
+
+async def test_a_job_that_waits_for_the_line_or_was_paused_is_not_said_to_run(settings: Settings) -> None:
+    """D6, D8."""
+    async with Modelyard.open(settings) as yard:
+        doing = "waiting for the line: gpu1 does not answer."
+        told: dict[str, dict[str, Any]] = {
+            "cut": {"state": "running", "doing": doing},
+            "slow": {"state": "running"},
+            "held": {"state": "paused", "wanted": "pause"},
+        }
+        for title, values in told.items():
+            common: dict[str, Any] = {
+                "user_id": yard.registry.user_id,
+                "kind": "copy",
+                "bytes_done": 1,
+                "bytes_total": 9,
+            }
+            await yard.registry.add_job(Job(title=title, **common, **values))
+    with the_only_one(settings):  # so that no worker takes them
+        async with downloads(settings, size=(80, 24)) as pilot:
+            await press(pilot, "v")
+            seen = screen_text(pilot)
+    lines = {title: _line(seen, title) for title in ("cut", "slow", "held")}
+    assert "! waits" in lines["cut"]
+    assert "0 B/s" in lines["slow"]
+    assert "/s" not in lines["held"]
+    assert "1 paused" in seen
+
+
+def _line(screen: str, title: str) -> str:
+    return next(line for line in screen.splitlines() if f" {title} " in line)
