@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 from core.app import Modelyard
 from core.downloads.launch import the_only_one
@@ -61,7 +63,7 @@ async def test_what_to_do_is_seen_beside_a_long_cause_and_so_is_how_many_are_lef
             assert f"✗ {source} has no such file." in screen_text(pilot)
             assert f"Download {number} of 3" in screen_text(pilot)
             await press(pilot, "escape")
-            await until(pilot, lambda number=number: f"{number + 1} of 3" in screen_text(pilot), "the next one")
+            await until(pilot, partial(_shows, pilot, f"Download {number + 1} of 3"), "the next one")
 
 
 async def test_a_job_that_waits_for_the_line_or_was_paused_is_not_said_to_run(settings: Settings) -> None:
@@ -90,6 +92,10 @@ async def test_a_job_that_waits_for_the_line_or_was_paused_is_not_said_to_run(se
     assert "0 B/s" in lines["slow"]
     assert "/s" not in lines["held"]
     assert "1 paused" in seen
+
+
+def _shows(pilot: Pilot[None], text: str) -> bool:
+    return text in screen_text(pilot)
 
 
 def _line(screen: str, title: str) -> str:
