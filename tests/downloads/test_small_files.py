@@ -7,20 +7,22 @@ import hashlib
 import random
 import ssl
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
 from core.downloads.bandwidth import Bandwidth
+from core.downloads.many_gets import Get, ManyGets
 from core.downloads.partial import part_of
 from core.downloads.run import DownloadRun, FileDone
 from core.downloads.sources.base import Listing, SourceFile
-from core.downloads.values import Cancelled, Limits
+from core.downloads.values import Address, Cancelled, Limits
 from core.errors import DownloadDenied, DownloadFailed, FileProblem, SourceLost, WrongBytes
 from core.files.digest import git_sha1_of
 from tests.downloads.proxy import Proxy
@@ -54,10 +56,17 @@ def serving(address: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None) ->
     return server.running()
 
 
-def run_of(server: FileServer, folder: Path, *, bandwidth: Bandwidth | None = None) -> DownloadRun:
-    files = tuple(_told(server, number, name) for number, name in enumerate(CONTENTS))
+def run_of(
+    server: FileServer,
+    folder: Path,
+    *,
+    names: Iterable[str] = CONTENTS,
+    limits: Limits = QUICK,
+    bandwidth: Bandwidth | None = None,
+) -> DownloadRun:
+    files = tuple(_told(server, number, name) for number, name in enumerate(names))
     listing = Listing(source="hf:org/model@main", title="org/model", folder="org/model", files=files)
-    return DownloadRun(listing, folder, known={}, token=TOKEN, limits=QUICK, bandwidth=bandwidth)
+    return DownloadRun(listing, folder, known={}, token=TOKEN, limits=limits, bandwidth=bandwidth)
 
 
 def _told(server: FileServer, number: int, name: str) -> SourceFile:
@@ -96,6 +105,45 @@ def test_no_connection_is_left(server: FileServer, tmp_path: Path) -> None:
     run_of(server, tmp_path).run()
     port = int(server.base.rpartition(":")[2])
     assert not [one for one in psutil.Process().net_connections("tcp4") if one.raddr and one.raddr.port == port]
+
+
+@pytest.mark.parametrize("bytes_per_s", [0, 2_000_000], ids=["no limit", "a limit that many keep"])
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_none_waits_for_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secure: bool, bytes_per_s: int
+) -> None:
+    context, certificate = server_context(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    together = threading.Event()
+    late: list[int] = []
+
+    def wait_for_others(number: int, start: int) -> None:
+        if len(slow.requests) >= 12:
+            together.set()
+        if not together.wait(10):
+            late.append(number)
+
+    with serving(tls=context if secure else None) as slow:
+        for served in slow.files.values():
+            served.fault = wait_for_others
+        run_of(slow, tmp_path / "models", limits=Limits(), bandwidth=Bandwidth(bytes_per_s)).run()
+    assert not late
+    assert_all_there(tmp_path / "models")
+
+
+def test_what_came_and_was_lost_counts_as_come_and_not_as_there(server: FileServer, tmp_path: Path) -> None:
+    """So that a speed does not fall below zero when a file begins anew."""
+    seen = []
+
+    def cut(number: int, start: int) -> Fault | None:
+        seen.append((run.received, run.bytes_done))
+        return Fault(cut_after=9_000) if number == 1 else None
+
+    server.files[ODD].fault = cut
+    run = run_of(server, tmp_path, names=[ODD])
+    run.run()
+    assert seen == [(0, 0), (9_000, 0)]
+    assert (run.received, run.bytes_done) == (9_000 + len(CONTENTS[ODD]), len(CONTENTS[ODD]))
 
 
 @pytest.mark.parametrize(
@@ -321,6 +369,22 @@ def test_a_folder_of_authorities_counts_too(tmp_path: Path, monkeypatch: pytest.
         run_of(server, tmp_path / "models").run()
         assert len(server.requests) == MANY
     assert_all_there(tmp_path / "models")
+
+
+def test_authorities_of_the_system_count_beside_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python has it: SSL_CERT_FILE stands for the system's file, and not for its folder."""
+    context, certificate = server_context(tmp_path)
+    folder = _hashed(certificate, tmp_path / "authorities")
+    paths = ssl.get_default_verify_paths()._replace(capath=str(folder))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(paths.cafile))
+    with serving(tls=context) as server, closing(ManyGets(QUICK, passes=lambda get, count: True)) as gets:
+        get = Get(address=Address(url=server.url(ODD)), most=1 << 16)
+        gets.begin(get)
+        while not gets.ended(0.1):
+            pass
+    assert get.body == CONTENTS[ODD]
 
 
 def _hashed(certificate: Path, folder: Path) -> Path:
