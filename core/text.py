@@ -75,3 +75,22 @@ class StreamCleaner:
             if reaches_end and len(text) - start < self._HOLD:
                 return start
         return len(text)
+
+
+def size(amount: int | None) -> str:
+    """Bytes for people."""
+    if amount is None:
+        return "?"
+    value, unit = float(amount), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):  # noqa: B007 - the last one is used
+        if value < 1024:
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+
+
+def then(remedy: str, command: str) -> str:
+    """What to do, and the command that goes on after it."""
+    if not remedy:
+        return command
+    return f"{remedy} Then: {command}" if remedy.endswith((".", "!", "?")) else f"{remedy}, then: {command}"

@@ -12,6 +12,7 @@ import click
 from core.cli.command import command
 from core.cli.download_access import accept, keep, looked, read_token, token_again
 from core.registry.values import LOCAL_HOST
+from core.text import then
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -157,8 +158,9 @@ def failure_of(job: Job) -> Exception:
     from core.errors import DownloadFailed
 
     if job.state == "failed":
-        again = "" if job.id in job.remedy else f" modelyard download retry {job.id}"
-        return DownloadFailed(job.error, cause=job.cause, remedy=f"{job.remedy}{again}".strip())
+        again = f"modelyard download retry {job.id}"
+        remedy = job.remedy if job.id in job.remedy else then(job.remedy, again)
+        return DownloadFailed(job.error, cause=job.cause, remedy=remedy)
     return DownloadFailed(f"{job.title} was {job.state}.", remedy=f"modelyard download resume {job.id}")
 
 

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from core.text import clean_block, clean_line
+from core.text import size as size  # noqa: PLC0414 - what commands show amounts by
 
 _COLOURS = {
     "running": "32",
@@ -94,18 +95,6 @@ def width(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(_char_width(char) for char in text)
-
-
-def size(amount: int | None) -> str:
-    """Bytes for people."""
-    if amount is None:
-        return "?"
-    value, unit = float(amount), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):  # noqa: B007 - the last one is used
-        if value < 1024:
-            break
-        value /= 1024
-    return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
 
 
 def duration(seconds: float | None) -> str:

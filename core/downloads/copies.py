@@ -16,6 +16,7 @@ from core.errors import InvalidInput, ModelyardError, NotAllowed, Refused
 from core.hosts.base_dir import models_dir_of
 from core.registry.jobs import OVER
 from core.registry.values import LOCAL_HOST
+from core.text import then
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -208,7 +209,7 @@ def _end(job: Job) -> CopyDone | CopyFailed:
             note=job.error,
         )
     has_failed = job.state == "failed"
-    retry = f"modelyard download retry {job.id} goes on from there."
+    retry = f"modelyard download retry {job.id}"
     code = job.error_code if has_failed else job.state.capitalize()
     return CopyFailed(
         host=job.host,
@@ -216,7 +217,7 @@ def _end(job: Job) -> CopyDone | CopyFailed:
         error=code,
         message=job.error if has_failed else f"{job.host}: the copy was {job.state}.",
         cause=job.cause if has_failed else "",
-        remedy=f"{job.remedy if has_failed else ''} {retry}".strip(),
+        remedy=then(job.remedy if has_failed else "", retry),
         exit_code=exit_code_of(code),
     )
 

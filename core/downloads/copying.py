@@ -13,6 +13,7 @@ from core.downloads import copying_few as few
 from core.downloads.copy_events import CopyProgress
 from core.downloads.hashes import Hashes, noticed
 from core.downloads.outgoing import OutgoingFile
+from core.downloads.room import no_room_there
 from core.errors import CommandFailed, DiskFull, FileProblem, HostSilent, ModelyardError, NotAllowed, WrongBytes
 from core.hosts.sending import Part
 from core.hosts.ssh import SshConnection
@@ -166,10 +167,7 @@ class HostCopy:
         needed = sum(item.file.size - item.kept for item in items if not item.may_be_there)
         disk = await self._connection.disk(self._folder)
         if needed > disk.free:
-            raise DiskFull(
-                f"{self.host}: {needed:,} bytes are needed and {disk.free:,} are free in {clean_line(self._folder)}.",
-                remedy="Free some room there, or give the host another models folder: modelyard files base-dir",
-            )
+            raise no_room_there(self.host, self._folder, needed, disk.free)
 
     async def _present(self, item: _Item) -> AsyncGenerator[CopyProgress, None]:
         """A file of this name and size is there: is it the same?"""

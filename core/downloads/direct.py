@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from core.downloads.direct_few import batches
 from core.downloads.direct_script import LAUNCH, NO_CURL, NOT_OURS, REACH, RUN
+from core.downloads.room import no_room_there
 from core.errors import (
     CommandFailed,
     DiskFull,
@@ -154,14 +155,6 @@ async def refuse_unable(connection: Connection, root: str, listing: Listing) -> 
     disk = await connection.disk(root)
     if disk.free < (listing.size or 0):
         raise no_room_there(name, root, listing.size or 0, disk.free)
-
-
-def no_room_there(host: str, folder: str, needed: int, free: int) -> DiskFull:
-    """Told before the first byte (D12)."""
-    return DiskFull(
-        f"{host}: {needed:,} bytes are needed and {free:,} are free in {clean_line(folder)}.",
-        remedy="Free some room there, or give the host another models folder: modelyard files base-dir",
-    )
 
 
 def no_curl(host: str) -> CommandFailed:

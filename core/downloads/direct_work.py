@@ -9,9 +9,10 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from core.downloads.direct import Seen, Task, failure, launch_problem, no_room_there
+from core.downloads.direct import Seen, Task, failure, launch_problem
 from core.downloads.direct_script import CLEAN, LIMIT, STOP, WATCH
 from core.downloads.host_lines import HostLines
+from core.downloads.room import no_room_there
 from core.downloads.sources.base import Listing
 from core.downloads.values import Cancelled
 from core.downloads.work import AsyncWork

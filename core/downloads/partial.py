@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from core import text
 from core.downloads.http import Version
 from core.errors import DiskFull, FileProblem
 
@@ -243,7 +244,7 @@ def no_room(target: Path, size: int) -> DiskFull:
     stats = os.statvfs(target.parent)
     free = stats.f_bavail * stats.f_frsize
     return DiskFull(
-        f"{target.name} needs {size:,} bytes and {free:,} are free in {target.parent}.",
+        f"{target.name} needs {text.size(size)} and {text.size(free)} are free in {target.parent}.",
         remedy="Free some room, or choose another models folder; what has come is kept.",
     )
 

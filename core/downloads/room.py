@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core import text
 from core.downloads.partial import part_of
 from core.errors import DiskFull, FileProblem
 
@@ -52,9 +53,19 @@ def check_room(place: Path, title: str, size: int) -> None:
         raise not_writable(place, str(error)) from error
     if size and free < size + SPARE:
         raise DiskFull(
-            f"{title} needs {size:,} bytes and {free:,} are free in {there}, of which {SPARE:,} are left free.",
+            f"{title} needs {text.size(size)} and {text.size(free)} are free in {there}, "
+            f"of which {text.size(SPARE)} are left free.",
             remedy="Free some room, or choose another models folder; what has come is kept.",
         )
+
+
+def no_room_there(host: str, folder: str, needed: int, free: int) -> DiskFull:
+    """The error for a host's disk: told before the first byte."""
+    command = f"modelyard files base-dir FOLDER --host {host}"
+    return DiskFull(
+        f"{host}: {text.size(needed)} are needed and {text.size(free)} are free in {text.clean_line(folder)}.",
+        remedy=f"Free some room there, or give the host another models folder ({command}).",
+    )
 
 
 def make_folder(place: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 from core.app import Modelyard
 from core.registry.jobs import Job
 from core.settings import Settings
+from core.text import size, then
 from tests.cli.program import done, modelyard
-from tests.downloads.server import FileServer, Served
+from tests.downloads.server import Fault, FileServer, Served
 from tests.downloads.test_jobs import end_all
 from tests.unit.pickles import running, zipped
 
@@ -29,6 +30,12 @@ def evil(tmp_path: Path) -> Iterator[str]:
     server.files["evil.pt"] = Served(content=zipped(running(tmp_path / "victim")))
     with server.running():
         yield server.url("evil.pt")
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with FileServer(model=b"GGUF" + bytes(1000)).running() as server:
+        yield server
 
 
 def test_a_pickle_is_warned_of_before_and_after_and_what_makes_a_model_is_told(evil: str) -> None:
@@ -71,3 +78,12 @@ async def test_what_a_job_at_work_waits_for_is_listed(settings: Settings) -> Non
     listed = done("download", "list").out
     assert doing in listed
     assert "0 B/s" in listed
+
+
+def test_of_a_failure_the_command_that_goes_on_stands_apart(server: FileServer) -> None:
+    """D6, D12: the remedy is read as two steps."""
+    server.files["model.gguf"].fault = lambda number, start: Fault(status=404) if number > 1 else None
+    told = modelyard("download", "start", server.url("model.gguf")).err
+    assert "Then: modelyard download retry " in told
+    assert then("Free some room (modelyard x)", "modelyard y") == "Free some room (modelyard x), then: modelyard y"
+    assert (then("", "modelyard y"), size(5 << 30)) == ("modelyard y", "5.0 GiB")

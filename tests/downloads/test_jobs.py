@@ -272,7 +272,7 @@ def test_a_disk_that_is_too_small(server: FileServer, tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "small", small], check=True)
     try:
         ended = modelyard("download", "start", server.url("model.gguf"), env={"MODELS_DIR": str(small)})
-        assert (ended.code, "12,000,000" in ended.err) == (1, True)
+        assert (ended.code, "needs 11.4 MiB and" in ended.err) == (1, True)
         assert server.sent < 12_000_000, "no more than the kernels hold"
         assert [path for path in small.rglob("*") if path.is_file() and path.stat().st_size > 4096] == []
     finally:
@@ -320,7 +320,7 @@ def test_what_is_there_already_needs_no_room(server: FileServer, models: Path, m
     assert to_come(place, listing.files) == len(CONTENT)
     monkeypatch.setattr("core.downloads.room.SPARE", 1 << 60)
     check_room(place, "two", 0)
-    with pytest.raises(DiskFull, match=r"two needs 12,000,000 bytes and .* are left free"):
+    with pytest.raises(DiskFull, match=r"two needs 11\.4 MiB and .* are left free"):
         check_room(place / "not" / "made", "two", to_come(place, listing.files))
     assert not (place / "not").exists()
 

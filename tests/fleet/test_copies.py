@@ -311,7 +311,7 @@ async def test_a_disk_without_room_is_told_before_anything_is_sent(yard: Modelya
     with host.fill_disk(leave=10 * MB):
         end = failed((await copy(yard, str(source), ["gpu1"]))["gpu1"])
     assert end.error == "DiskFull"
-    assert "20,000,000 bytes are needed" in end.message
+    assert "19.1 MiB are needed" in end.message
     assert not (host.models_folder / "org").exists()
 
 
