@@ -230,7 +230,7 @@ def asked_for(url: str) -> Url:
     parts = parse_url(url)
     if not parts.host:
         raise LocationParseError(_shown(url))
-    return parts._replace(auth=None, fragment=None)
+    return parts._replace(auth=None, fragment=None, path=parts.path or "/")
 
 
 def redirected(address: Address, location: str) -> Address:
@@ -380,6 +380,6 @@ def _origin(url: Url) -> tuple[str | None, str | None, int | None]:
 
 def _shown(url: str) -> str:
     """Without what gives rights: the query of a signed address, a name and a password."""
-    scheme, _, rest = url.partition("?")[0].partition("://")
+    scheme, mark, rest = url.partition("?")[0].partition("://")
     host, slash, path = rest.partition("/")
-    return clean_line(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}")
+    return clean_line(f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}")

@@ -67,12 +67,17 @@ class ManyGets:
         Raises:
             DownloadFailed: the environment's proxy can't be used. ValueError: no such address or header can be sent.
         """
+        import pycurl
+
         if not self._idle:
             self._idle.append(self._line())
-        self._aim(self._idle[-1], get)
+        try:
+            self._aim(self._idle[-1], get)
+        except pycurl.error as error:
+            raise ValueError(str(error)) from error
         line = self._idle.pop()
-        self._busy[line] = get
         self._lines.add_handle(line)
+        self._busy[line] = get
 
     def ended(self, longest_s: float) -> list[Get]:
         """Those that are over, in whichever way; it waits for the line, and no longer than that."""
@@ -117,9 +122,9 @@ class ManyGets:
         line.setopt(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)  # no token for a proxy
         line.setopt(pycurl.PATH_AS_IS, 1)
         line.setopt(pycurl.FAILONERROR, 1)  # nobody reads what a refusal comes with
-        line.setopt(pycurl.CONNECTTIMEOUT_MS, int(self._limits.connect_s * 1000))
+        line.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(self._limits.connect_s * 1000)))
         line.setopt(pycurl.LOW_SPEED_LIMIT, 1)
-        line.setopt(pycurl.LOW_SPEED_TIME, math.ceil(self._limits.silence_s))
+        line.setopt(pycurl.LOW_SPEED_TIME, max(1, math.ceil(self._limits.silence_s)))
         line.setopt(pycurl.WRITEFUNCTION, partial(self._take, line))
         _trust(line)
         return line
