@@ -17,7 +17,7 @@ from core.files import installed
 from core.registry.jobs import Job
 from core.settings import Settings
 from tests.tui.fake import Yard, settings_in
-from tests.tui.there import Hosts, hosts_in, put
+from tests.tui.there import Hosts, choose_host, hosts_in, put
 from tests.tui.user import press, rows, screen_text, select, session, toasts, type_text, until
 from tui.modals.asking import AskingDialog
 from tui.modals.deploy import DeployDialog
@@ -66,12 +66,8 @@ async def installed_tab(
 
 
 async def go_to(pilot: Pilot[None], host: str) -> None:
-    """Choose a host by its name."""
-    await press(pilot, "h")
-    await until(pilot, lambda: isinstance(pilot.app.screen, HostPicker), "the hosts")
-    await type_text(pilot, host)
-    await press(pilot, "enter")
-    await until(pilot, lambda: isinstance(pilot.app.screen, DownloadsScreen), "the tab")
+    """The installed tab of another host."""
+    await choose_host(pilot, host, key="h", back_on=DownloadsScreen)
 
 
 async def shown(pilot: Pilot[None], expected: list[str]) -> None:

@@ -11,9 +11,8 @@ from textual.pilot import Pilot
 
 from core.settings import Settings
 from tests.tui.fake import Yard, settings_in
-from tests.tui.there import Hosts, hosts_in, put
+from tests.tui.there import Hosts, choose_host, hosts_in, put
 from tests.tui.user import press, screen_text, session, toasts, type_text, until
-from tui.modals.host_picker import HostPicker
 from tui.modals.model_form import ModelForm
 from tui.modals.model_picker import ModelPicker
 from tui.modals.training_export import TrainingExportDialog
@@ -45,11 +44,7 @@ def value(pilot: Pilot[None], name: str) -> Any:
 
 async def go_to(pilot: Pilot[None], host: str) -> None:
     """Another host's models in the picker."""
-    await press(pilot, "ctrl+g")
-    await until(pilot, lambda: isinstance(pilot.app.screen, HostPicker), "the hosts")
-    await type_text(pilot, host)
-    await press(pilot, "enter")
-    await until(pilot, lambda: isinstance(pilot.app.screen, ModelPicker), "the picker")
+    await choose_host(pilot, host, key="ctrl+g", back_on=ModelPicker)
 
 
 async def test_the_form_takes_a_model_of_a_host(settings: Settings, hosts: Hosts) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
+from textual.screen import Screen
 
 from core.errors import HostSilent
 from core.files import installed
@@ -20,6 +22,8 @@ from core.registry.records import Host
 from core.registry.store import Registry
 from core.settings import Settings
 from tests.tui.fake import FakeHosts
+from tests.tui.user import press, type_text, until
+from tui.modals.host_picker import HostPicker
 
 
 @dataclass
@@ -97,3 +101,12 @@ def put(folder: Path, place: str, source: str, names: tuple[str, ...] = (), cont
         files.append({"path": path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()})
     title = place.rpartition("/")[2]
     installed.record(folder, InstalledModel(path=place, title=title, source=source, files=tuple(files)))
+
+
+async def choose_host(pilot: Pilot[None], host: str, *, key: str, back_on: type[Screen[Any]]) -> None:
+    """By its name, in the list that a key opens."""
+    await press(pilot, key)
+    await until(pilot, lambda: isinstance(pilot.app.screen, HostPicker), "the hosts")
+    await type_text(pilot, host)
+    await press(pilot, "enter")
+    await until(pilot, lambda: isinstance(pilot.app.screen, back_on), "the list of that host")
