@@ -13,6 +13,8 @@ from core.app import Modelyard
 from core.downloads.launch import the_only_one
 from core.downloads.service import DownloadService
 from core.errors import SourceGone
+from core.files import installed
+from core.files.installed import InstalledModel
 from core.registry.jobs import Job
 from core.settings import Settings
 from tests.tui.test_downloads import _paste, downloads, no_hosts_are_watched  # noqa: F401 - a fixture
@@ -100,3 +102,15 @@ def _shows(pilot: Pilot[None], text: str) -> bool:
 
 def _line(screen: str, title: str) -> str:
     return next(line for line in screen.splitlines() if f" {title} " in line)
+
+
+async def test_models_of_one_file_name_are_told_apart_on_a_narrow_screen(settings: Settings) -> None:
+    """D8: most repositories of one file call it model.safetensors."""
+    settings.ensure_folders()
+    for place in ("an-organisation/Qwen3-0.6B", "an-organisation/Qwen3-1.7B"):
+        path = f"{place}/model.safetensors"
+        file = {"path": path, "size": 9, "sha256": "0" * 64}
+        installed.record(settings.models_dir, InstalledModel(path=path, title=place, files=(file,)))
+    async with downloads(settings, size=(80, 24)) as pilot:
+        for part in ("Qwen3-0.6B/model.safetensors", "Qwen3-1.7B/model.safetensors"):
+            assert part in screen_text(pilot), part

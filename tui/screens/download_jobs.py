@@ -33,8 +33,8 @@ class JobList(DownloadList):
     """Those at work first, then in the order in which they are taken."""
 
     COLUMNS = (
-        Column("TITLE", 13, weight=4, most=60),
-        Column("WHAT", 9, weight=1, most=20),
+        Column("TITLE", 11, weight=4, most=60),
+        Column("WHAT", 11, weight=1, most=20),
         Column("STATE", 11),
         Column("DONE", 11),
         Column("SIZE", 8, right=True, from_width=84),

@@ -24,15 +24,25 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a column, and its tone; `short` where `text` has no room."""
+    """What stands in a column, and its tone; where `text` has no room `short`, or its end if that tells more."""
 
     text: str
     tone: str = ""
     short: str = ""
+    end_tells: bool = False
 
     def within(self, width: int) -> str:
         """The longest form that fits."""
-        return self.short if self.short and cell_len(self.text) > width else self.text
+        if cell_len(self.text) <= width:
+            return self.text
+        return _end(self.text, width) if self.end_tells else self.short or self.text
+
+
+def _end(text: str, width: int) -> str:
+    """What fits of its end, after an ellipsis."""
+    while text and cell_len(text) >= width:
+        text = text[1:]
+    return f"…{text}"
 
 
 def widths(columns: Sequence[Column], room: int) -> list[int]:
