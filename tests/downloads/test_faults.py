@@ -151,7 +151,7 @@ def test_a_disk_that_fills_meanwhile(server: FileServer, victims: Victims, tmp_p
     victims.begin(listing, tmp_path / "models", most=400_000)
     assert victims.ended() == 9
     told = json.loads((tmp_path / "models" / "error").read_text())
-    assert (told["error"], "1,500,000 bytes" in told["message"]) == ("DiskFull", True)
+    assert (told["error"], "needs 1.4 MiB" in told["message"]) == ("DiskFull", True)
     assert not (tmp_path / "models" / "model.gguf").exists()
     victims.begin(listing, tmp_path / "models")
     assert victims.ended() == 0

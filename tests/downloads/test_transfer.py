@@ -318,7 +318,7 @@ def test_a_full_disk(server: FileServer, tmp_path: Path) -> None:
         server.files["model.gguf"] = Served(content=CONTENT)
         with pytest.raises(DiskFull) as failure:
             get(server, small)
-        assert "3,000,000 bytes" in failure.value.message
+        assert "needs 2.9 MiB" in failure.value.message
         assert left(small) == []
     finally:
         subprocess.run(["umount", small], check=True)
