@@ -185,4 +185,4 @@ def named(host: str) -> str:
 
 def plural(count: int, word: str) -> str:
     """`1 warning`, `2 warnings`."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
+    return f"{count:,} {word}{'' if count == 1 else 's'}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from textual.pilot import Pilot
 
 from core.app import Modelyard
@@ -19,6 +20,7 @@ from core.registry.jobs import Job
 from core.settings import Settings
 from tests.tui.test_downloads import _paste, downloads, no_hosts_are_watched  # noqa: F401 - a fixture
 from tests.tui.user import press, rows, screen_text, type_text, until
+from tui.widgets.columns import Cell
 
 _OFFERS = """
 replace: true
@@ -107,10 +109,23 @@ def _line(screen: str, title: str) -> str:
 async def test_models_of_one_file_name_are_told_apart_on_a_narrow_screen(settings: Settings) -> None:
     """D8: most repositories of one file call it model.safetensors."""
     settings.ensure_folders()
-    for place in ("an-organisation/Qwen3-0.6B", "an-organisation/Qwen3-1.7B"):
-        path = f"{place}/model.safetensors"
-        file = {"path": path, "size": 9, "sha256": "0" * 64}
-        installed.record(settings.models_dir, InstalledModel(path=path, title=place, files=(file,)))
+    path = "an-organisation/Qwen3-0.6B/model.safetensors"
+    file = {"path": path, "size": 9, "sha256": "0" * 64}
+    installed.record(settings.models_dir, InstalledModel(path=path, title=path, files=(file,)))
     async with downloads(settings, size=(80, 24)) as pilot:
-        for part in ("Qwen3-0.6B/model.safetensors", "Qwen3-1.7B/model.safetensors"):
-            assert part in screen_text(pilot), part
+        assert " …/Qwen3-0.6B/model.safetensors " in screen_text(pilot)
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("sdxl/painter.safetensors", "sdxl/painter.safetensors"),
+        ("unsloth/Qwen3-8B-GGUF/Qwen3-8B-Q4_K_M.gguf", "Qwen3-8B-GGUF/…-8B-Q4_K_M.gguf"),
+        ("lab/model-07-with-a-rather-long-name-Instruct", "model-07-with-…g-name-Instruct"),
+        ("lab/" + "模型" * 20, "模型模型模型模…型模型模型模型"),
+        ("a" * 80, "a" * 14 + "…" + "a" * 15),
+    ],
+)
+def test_of_a_long_path_its_beginning_and_its_end_stay(path: str, shown: str) -> None:
+    assert Cell(path, is_path=True).within(30) == shown
+    assert cell_len(shown) <= 30

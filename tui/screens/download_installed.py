@@ -55,7 +55,7 @@ class FileList(DownloadList):
     def cells(self, row: FileRow) -> tuple[Cell, ...]:
         mark = place_mark(row, self._known().checks)
         return (
-            Cell(row.shown, end_tells=not row.store),
+            Cell(row.shown, is_path=not row.store),
             Cell(size(row.size)),
             Cell(mark.text, mark.tone),
             Cell(row.model.source if row.model else "-", "dim"),

@@ -28,7 +28,7 @@ from tui.widgets.paged_list import PagedList
 from tui.widgets.plain import Flow, Plain, TextField
 
 _LOOK_S = 0.5
-_MOST_COUNTED = 14  # cells that the counts have beside "Showing" on a narrow screen
+_MOST_COUNTED = 10  # cells that the counts have beside "Showing" on a narrow screen
 _LABELS: Mapping[tuple[str, str], str] = {
     ("downloads.use", "catalog"): "Download",
     ("downloads.use", "installed"): "Deploy",

@@ -24,25 +24,29 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a column, and its tone; where `text` has no room `short`, or its end if that tells more."""
+    """What stands in a column, and its tone; where `text` has no room `short`, or of a path what tells most."""
 
     text: str
     tone: str = ""
     short: str = ""
-    end_tells: bool = False
+    is_path: bool = False
 
     def within(self, width: int) -> str:
         """The longest form that fits."""
         if cell_len(self.text) <= width:
             return self.text
-        return _end(self.text, width) if self.end_tells else self.short or self.text
+        return _short_path(self.text, width) if self.is_path else self.short or self.text
 
 
-def _end(text: str, width: int) -> str:
-    """What fits of its end, after an ellipsis."""
-    while text and cell_len(text) >= width:
-        text = text[1:]
-    return f"…{text}"
+def _short_path(text: str, width: int) -> str:
+    """Without its first folder; where that is too long, too, what it begins and ends with."""
+    rest = text.partition("/")[2] or text
+    if cell_len(rest) + 2 <= width:
+        return f"…/{rest}"
+    head = set_cell_size(rest, (width - 1) // 2).rstrip()
+    while cell_len(rest) > max(0, width - 1 - cell_len(head)):
+        rest = rest[1:]
+    return f"{head}…{rest}"
 
 
 def widths(columns: Sequence[Column], room: int) -> list[int]:
