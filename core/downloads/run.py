@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -192,6 +193,7 @@ class DownloadRun:
         partial.target.parent.mkdir(parents=True, exist_ok=True)
         sink = Sink(partial, len(body), stopped=threading.Event())
         try:
+            os.ftruncate(sink.descriptor, 0)  # another program may have begun it meanwhile
             sink.write(memoryview(body), 0)
         finally:
             sink.close()

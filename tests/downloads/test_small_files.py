@@ -246,6 +246,18 @@ def test_what_an_earlier_attempt_left_is_used(server: FileServer, tmp_path: Path
     assert (asked(server, there), asked(server, begun), asked(server, whole)) == (0, 1, 0)
 
 
+def test_what_another_program_left_meanwhile_is_not_in_the_file(server: FileServer, tmp_path: Path) -> None:
+    (tmp_path / ODD).parent.mkdir()
+    part = (tmp_path / ODD).with_name(part_of(Path(ODD).name))
+
+    def leave_more(number: int, start: int) -> None:
+        part.write_bytes(CONTENTS[ODD] + b"more")
+
+    server.files[ODD].fault = leave_more
+    run_of(server, tmp_path).run()
+    assert_all_there(tmp_path)
+
+
 def test_a_file_of_somebody_else_is_left_alone(server: FileServer, tmp_path: Path) -> None:
     (tmp_path / ODD).parent.mkdir()
     (tmp_path / ODD).write_bytes(b"mine")
