@@ -151,9 +151,13 @@ class DownloadFailed(ModelyardError):
 
 
 class DownloadDenied(DownloadFailed):
-    """The source wants a token, an accepted licence or other rights; or, as it `may_be_absent`, another spelling."""
+    """The source wants a token, an accepted licence or other rights; or, as it `may_be_absent`, another spelling.
+
+    `offered` is the Listing of what it would give then, where it tells that to everybody.
+    """
 
     may_be_absent = False
+    offered: object = None
 
 
 class SourceGone(DownloadFailed):

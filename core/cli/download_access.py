@@ -27,14 +27,28 @@ _GATED = {"": "", "auto": "gated, your access is granted", "manual": "gated, you
 @click.option("--include", "patterns", multiple=True, metavar="PATTERN", help="Only files that match; may be repeated.")
 @click.option("--token-stdin", is_flag=True, help="Read a token from standard input; it is held in memory only.")
 async def look(yard: Modelyard, *, out: Output, source: str, patterns: tuple[str, ...], token_stdin: bool) -> None:
-    """Show what SOURCE offers, and fetch nothing: files, sizes, licence, gating, what scanners say."""
-    from core.cli.output import size
+    """Show what SOURCE offers, and fetch nothing: files, sizes, licence, gating, what scanners say.
 
-    listing = await looked(yard, out, source, patterns, read_token(token_stdin))
+    What a gated repository holds is shown without a token, too.
+    """
+    from core.cli.output import size
+    from core.downloads.sources.base import Listing
+    from core.errors import DownloadDenied
+
+    denied = None
+    try:
+        listing = await looked(yard, out, source, patterns, read_token(token_stdin))
+    except DownloadDenied as error:
+        if not isinstance(error.offered, Listing):
+            raise
+        listing, denied = error.offered, error
     if out.json:
-        return out.document({**listing.as_dict(), "size": listing.size})
-    out.line(offer(listing))
+        return out.document({**listing.as_dict(), "size": listing.size, "denied": denied and denied.as_dict()})
+    out.line(offer(listing, is_denied=denied is not None))
     out.table(("FILE", "SIZE"), [(file.path, size(file.size)) for file in listing.files])
+    if denied is not None:
+        notice(f"warning: {denied.message}")
+        notice(denied.remedy)
     return _warn(listing)
 
 
@@ -112,14 +126,15 @@ async def accept(listing: Listing, out: Output, *, yes: bool) -> None:
         await ask.must_confirm(f"Fetch {listing.title} in spite of the warnings?", yes=yes, json=out.json)
 
 
-def offer(listing: Listing) -> str:
+def offer(listing: Listing, *, is_denied: bool = False) -> str:
     """What it is in one line: files, bytes, licence, gating."""
     from core.cli.output import size
 
     amount = size(listing.size) if listing.size is not None else "size not told"
     count = f"{len(listing.files)} file" + ("" if len(listing.files) == 1 else "s")
     licence = f"licence {listing.licence}" if listing.licence else ""
-    facts = (count, amount, licence, _GATED.get(listing.gated, "gated"), listing.revision and f"at {listing.revision}")
+    gated = "gated, no access yet" if is_denied else _GATED.get(listing.gated, "gated")
+    facts = (count, amount, licence, gated, listing.revision and f"at {listing.revision}")
     return f"{listing.title}: {', '.join(filter(None, facts))}"
 
 

@@ -118,6 +118,19 @@ except h.errors.GatedRepoError:
 # What is there
 
 
+def test_what_a_gated_repository_holds_is_told_without_a_token(hub: Hub) -> None:
+    """D2, D12: size, licence and gating come before the token; a start is refused as ever."""
+    hub.add("org/gated", FILES, gated="manual", licence="llama3.3", readers={TOKEN})
+    told = done("download", "look", "hf:org/gated", "--json").json()
+    assert (told["gated"], told["licence"], told["size"]) == ("manual", "llama3.3", sum(map(len, FILES.values())))
+    assert told["denied"]["error"] == "DownloadDenied"
+    ended = done("download", "look", "hf:org/gated")
+    assert ("gated, no access yet" in ended.out, "Accept the licence at" in ended.err) == (True, True)
+    assert modelyard("download", "start", "hf:org/gated").code == 1
+    granted = done("download", "look", "hf:org/gated", "--json", "--token-stdin", stdin=f"{TOKEN}\n").json()
+    assert granted["denied"] is None
+
+
 async def test_a_listing_tells_what_will_come(hub: Hub) -> None:
     """D2, D12: sizes, hashes, licence, the commit; nothing that could steer a terminal."""
     repo = hub.repos["org/open"]

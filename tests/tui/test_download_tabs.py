@@ -105,13 +105,20 @@ async def test_hugging_face_and_civitai_by_keys_then_checked_and_mended(
     async with downloads(settings, size=(80, 24)) as pilot:
         await press(pilot, "a", *"hf:org/small", "enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, TokenDialog), "the question for a token")
+        assert "1.4 MiB in 2 files; licence: llama3" in screen_text(pilot), "what the token would be for"
         await type_text(pilot, TOKEN)
         await press(pilot, "tab", "space")
         assert pilot.app.screen.query_one(Toggle).value
         assert TOKEN not in screen_text(pilot)
         await press(pilot, "ctrl+s")
-        await until(pilot, lambda: "1.4 MiB in 2 files" in screen_text(pilot), "the listing")
-        for part in ("Its licence has to be accepted", "llama3", "let in by its authors", "are free here"):
+        await until(pilot, lambda: "are free here" in screen_text(pilot), "the listing")
+        for part in (
+            "1.4 MiB in 2 files",
+            "Its licence has to be accepted",
+            "llama3",
+            "let in by its authors",
+            "are free here",
+        ):
             assert part in screen_text(pilot), part
         assert kept == {"huggingface": TOKEN}
         await press(pilot, "enter")

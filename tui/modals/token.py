@@ -15,7 +15,7 @@ from textual.widgets import Button, Input
 from core.errors import DownloadDenied, InvalidInput, NotFound
 from tui.keys import bindings
 from tui.modals.dialog import Dialog, button
-from tui.show import line, pairs, problem
+from tui.show import line, pairs, plural, problem, size
 from tui.widgets.fields import Field, Toggle
 from tui.widgets.plain import Plain, TextField
 
@@ -101,12 +101,16 @@ class TokenDialog(Dialog[Given | None]):
         self._key = key
 
     def body(self) -> Iterable[Widget]:
-        if self._error.may_be_absent:
-            yield Plain(line(self._error.message), classes="lead")
+        error = self._error
+        if error.may_be_absent:
+            yield Plain(line(error.message), classes="lead")
             yield Plain(pairs(_EITHER, _ROOM, width=14))
         else:
             yield Plain(line(self._source), classes="lead")
-            yield Plain(problem(self._error, _ROOM))
+            if told := _told(error.offered):
+                yield Plain(line(told))
+                error = DownloadDenied(error.message, remedy=error.remedy)  # the cause would say it once more
+            yield Plain(problem(error, _ROOM))
         with Vertical(classes="fields"):
             yield Field("token", "Token *", TextField(password=True), hint="Never shown")
             if self._key:
@@ -131,3 +135,13 @@ class TokenDialog(Dialog[Given | None]):
             self.dismiss(Given(token, keep=any(toggle.value for toggle in self.query(Toggle))))
         else:
             field.complain("Required.")
+
+
+def _told(offered: object) -> str:
+    """What the token is for, where the source tells it without one."""
+    from core.downloads.sources.base import Listing
+
+    if not isinstance(offered, Listing):
+        return ""
+    amount = "size not told" if offered.size is None else size(offered.size)
+    return f"{amount} in {plural(len(offered.files), 'file')}; licence: {offered.licence or 'not told'}"

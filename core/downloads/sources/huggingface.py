@@ -60,9 +60,7 @@ def _look(address: HubAddress, patterns: tuple[str, ...], token: str) -> Listing
     if not paths:
         raise SourceGone(f"{address.repo} has no files.", remedy="Look at its page; another revision may have some.")
     files = tuple(hub.file(siblings[path], info) for path in sorted(paths))
-    if info.gated:
-        hub.refuse_closed(max(files, key=lambda file: file.size or 0))
-    return Listing(
+    listing = Listing(
         source=f"hf:{hub.repo}@{info.sha}",
         title=hub.repo,
         folder=hub.repo,
@@ -73,6 +71,9 @@ def _look(address: HubAddress, patterns: tuple[str, ...], token: str) -> Listing
         key=HuggingFaceSource.key,
         metadata={"page": hub.page, "revision_asked": address.revision, **_about(info, paths)},
     )
+    if info.gated:
+        hub.refuse_closed(listing)
+    return listing
 
 
 class _Hub:
@@ -130,15 +131,20 @@ class _Hub:
             url=hf_hub_url(self.repo, path, revision=info.sha, endpoint=self._endpoint),
         )
 
-    def refuse_closed(self, file: SourceFile) -> None:
-        """See that a gated repository gives us its files, before anything is queued."""
+    def refuse_closed(self, listing: Listing) -> None:
+        """See that a gated repository gives us its files, before anything is queued; what they are is told anyway."""
         from huggingface_hub import get_hf_file_metadata
 
-        self._ask(
-            lambda: get_hf_file_metadata(
-                file.url, token=self._token or False, timeout=site.PATIENCE_S, endpoint=self._endpoint
+        url = max(listing.files, key=lambda file: file.size or 0).url
+        try:
+            self._ask(
+                lambda: get_hf_file_metadata(
+                    url, token=self._token or False, timeout=site.PATIENCE_S, endpoint=self._endpoint
+                )
             )
-        )
+        except DownloadDenied as denied:
+            denied.offered = listing
+            raise
 
     def _ask(self, call: Callable[[], _T]) -> _T:
         """What the Hub answers, asked again while it is busy; its errors as ours."""
