@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from string import punctuation
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urljoin
+from urllib.parse import quote
 
-from core.downloads.values import Address
+from core.downloads.addresses import ASKED, MOST_REDIRECTS, REDIRECTS, asked_for, proxy_way, redirected, shown
 from core.errors import DownloadDenied, DownloadFailed, SourceGone
 from core.proxy import proxy_for
 from core.text import clean_line, said_line
@@ -25,17 +25,13 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager
     from urllib3.util import Url
 
-    from core.downloads.values import Limits
+    from core.downloads.values import Address, Limits
 
-MOST_REDIRECTS = 10
-REDIRECTS = {301, 302, 303, 307, 308}
-ASKED = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "modelyard"}  # of every answer
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _EXPIRED = {401, 403, 410}
 _PROXY_ASKS = 407
 _LONG = 20  # digits
-_PORTS = {"https": 443, "http": 80}
 _NO_TUNNEL = re.compile(r"Tunnel connection failed: (4\d\d)")
 
 
@@ -184,7 +180,7 @@ class Http:
             response.release_conn()
             where = quote(response.headers.get("Location", ""), safe=punctuation, encoding="latin-1")
             address = redirected(address, where)
-        raise DownloadFailed(f"{_shown(first.url)} redirects in a circle.", remedy="Check the address.")
+        raise DownloadFailed(f"{shown(first.url)} redirects in a circle.", remedy="Check the address.")
 
     def _ask(self, url: Url, headers: dict[str, str]) -> BaseHTTPResponse:
         from urllib3 import ProxyManager
@@ -216,68 +212,6 @@ class Http:
             url, headers = proxy_way(proxy)
             return ProxyManager(url, proxy_headers=headers, maxsize=32, timeout=timeout, ssl_context=context)
         return PoolManager(maxsize=32, timeout=timeout, ssl_context=context)
-
-
-def asked_for(url: str) -> Url:
-    """What is asked for under an address, by every way: its name and password and its fragment go to nobody.
-
-    Raises:
-        LocationParseError: a ValueError of urllib3; it is no address.
-    """
-    from urllib3.exceptions import LocationParseError
-    from urllib3.util import parse_url
-
-    parts = parse_url(url)
-    if not parts.host:
-        raise LocationParseError(_shown(url))
-    return parts._replace(auth=None, fragment=None, path=parts.path or "/")
-
-
-def redirected(address: Address, location: str) -> Address:
-    """Where a redirect leads, without the token if that is another host.
-
-    Raises:
-        DownloadFailed: it leads nowhere, or it is not safe to go there.
-    """
-    try:
-        old, new = asked_for(address.url), asked_for(urljoin(address.url, location))
-    except ValueError:
-        new = None
-    if not location or new is None:
-        raise DownloadFailed(
-            f"{_shown(address.url)} redirects to nowhere.",
-            cause="What it gives is no address." if location else "It gives no address.",
-            remedy="Ask who runs the source.",
-        )
-    if new.scheme not in {"http", "https"} or (old.scheme == "https" and new.scheme == "http"):
-        raise DownloadFailed(
-            f"{_shown(old.url)} redirects to an address that is not safe: {_shown(new.url)}.",
-            remedy="Ask who runs the source; nothing was sent there.",
-        )
-    return Address(url=new.url, headers=address.headers if _origin(old) == _origin(new) else {})
-
-
-def proxy_way(named: str) -> tuple[str, dict[str, str]]:
-    """The address of a proxy, and its name and password as a header, from what the environment says.
-
-    Raises:
-        DownloadFailed: it is none that we can ask.
-    """
-    from urllib3.exceptions import LocationParseError
-    from urllib3.util import make_headers, parse_url
-
-    try:
-        url = parse_url(named)
-    except LocationParseError:
-        url = None
-    if url is None or url.scheme not in {"http", "https"} or not url.host:
-        raise DownloadFailed(
-            "The proxy that the environment names can't be used.",
-            cause="It is no http:// or https:// address.",
-            remedy="Look at http_proxy, https_proxy and all_proxy; no_proxy names hosts that are reached without one.",
-        )
-    headers = dict(make_headers(proxy_basic_auth=unquote(url.auth))) if url.auth else {}
-    return url._replace(auth=None).url, headers
 
 
 def _network(error: Exception) -> Exception:
@@ -372,14 +306,3 @@ def _refusal(response: BaseHTTPResponse) -> DownloadFailed:
     if response.status in {404, 410}:
         return SourceGone("The file is not there.", cause=cause, remedy="Check the name and the revision.")
     return DownloadFailed("The source refused.", cause=cause, remedy="Check the address; try again later.")
-
-
-def _origin(url: Url) -> tuple[str | None, str | None, int | None]:
-    return url.scheme, url.host, url.port or _PORTS.get(url.scheme or "")
-
-
-def _shown(url: str) -> str:
-    """Without what gives rights: the query of a signed address, a name and a password."""
-    scheme, mark, rest = url.partition("?")[0].partition("://")
-    host, slash, path = rest.partition("/")
-    return clean_line(f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}")

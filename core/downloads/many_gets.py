@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from core.downloads.http import ASKED, REDIRECTS, asked_for, proxy_way
+from core.downloads.addresses import ASKED, REDIRECTS, asked_for, proxy_way
 from core.proxy import proxy_for
 
 if TYPE_CHECKING:

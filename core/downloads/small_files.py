@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from core.downloads.http import MOST_REDIRECTS, REDIRECTS, redirected
+from core.downloads.addresses import MOST_REDIRECTS, REDIRECTS, redirected
 from core.downloads.many_gets import Get, ManyGets
 from core.downloads.values import Cancelled
 from core.errors import DownloadFailed

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.downloads.http import Http, redirected
+from core.downloads.addresses import redirected
+from core.downloads.http import Http
 from core.downloads.many_gets import Get, ManyGets
 from core.downloads.values import Address, Limits
 from core.errors import DownloadFailed
@@ -16,13 +17,6 @@ from tests.downloads.server import Fault, FileServer, Served
 LIMITS = Limits(silence_s=2.0, connect_s=2.0, tries=1)
 TOKEN = {"Authorization": "Bearer hf_thisIsSecret"}
 CONTENT = b"content" * 100
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture

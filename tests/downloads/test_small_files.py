@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import random
-import ssl
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,75 +16,19 @@ import psutil
 import pytest
 
 from core.downloads.bandwidth import Bandwidth
-from core.downloads.many_gets import Get, ManyGets
 from core.downloads.partial import part_of
 from core.downloads.run import DownloadRun, FileDone
-from core.downloads.sources.base import Listing, SourceFile
-from core.downloads.values import Address, Cancelled, Limits
+from core.downloads.values import Cancelled, Limits
 from core.errors import DownloadDenied, DownloadFailed, FileProblem, SourceLost, WrongBytes
-from core.files.digest import git_sha1_of
-from tests.downloads.proxy import Proxy
+from tests.downloads.many import CONTENTS, MANY, ODD, QUICK, TOKEN, asked, assert_all_there, names_in, run_of, serving
 from tests.downloads.server import Fault, FileServer, Served
 from tests.providers.certificates import server_context
-
-MANY = 60
-RANDOM = random.Random(5)
-CONTENTS = {f"part-{number % 3}/{number}.json": RANDOM.randbytes(number * 400) for number in range(MANY)}
-QUICK = Limits(first_wait_s=0.01, longest_wait_s=0.05, silence_s=20.0, connect_s=10.0, tries=3)
-TOKEN = "hf_thisIsSecret"
-ODD = "part-1/40.json"  # the one that goes wrong
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture
 def server() -> Iterator[FileServer]:
     with serving() as server:
         yield server
-
-
-def serving(address: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None) -> AbstractContextManager[FileServer]:
-    server = FileServer(address, tls=tls)
-    server.files |= {name: Served(content=content) for name, content in CONTENTS.items()}
-    return server.running()
-
-
-def run_of(
-    server: FileServer,
-    folder: Path,
-    *,
-    names: Iterable[str] = CONTENTS,
-    limits: Limits = QUICK,
-    bandwidth: Bandwidth | None = None,
-) -> DownloadRun:
-    files = tuple(_told(server, number, name) for number, name in enumerate(names))
-    listing = Listing(source="hf:org/model@main", title="org/model", folder="org/model", files=files)
-    return DownloadRun(listing, folder, known={}, token=TOKEN, limits=limits, bandwidth=bandwidth)
-
-
-def _told(server: FileServer, number: int, name: str) -> SourceFile:
-    """Half of them with the hash that git has, as the Hub tells small files."""
-    content = CONTENTS[name]
-    hashes = {"sha256": hashlib.sha256(content).hexdigest()} if number % 2 else {"git_sha1": git_sha1_of(content)}
-    return SourceFile(path=name, size=len(content), url=server.url(name), **hashes)
-
-
-def names_in(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-
-
-def assert_all_there(folder: Path) -> None:
-    assert names_in(folder) == set(CONTENTS)
-    assert {name: (folder / name).read_bytes() for name in CONTENTS} == CONTENTS
-
-
-def asked(server: FileServer, name: str) -> int:
-    return sum(request.path.strip("/") == name for request in server.requests)
 
 
 def test_all_come_with_one_question_each(server: FileServer, tmp_path: Path) -> None:
@@ -315,107 +256,3 @@ def test_the_bandwidth_is_kept(server: FileServer, tmp_path: Path) -> None:
         bandwidth.limit_to(0)
         ended.result(5)
     assert_all_there(tmp_path)
-
-
-def test_by_a_proxy_with_its_password(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Proxy(password="Basic " + base64.b64encode(b"anna:p@ss").decode()).running() as proxy:
-        monkeypatch.setenv("http_proxy", f"http://anna:p%40ss@{proxy.address}")
-        run_of(server, tmp_path).run()
-    assert_all_there(tmp_path)
-    assert len(proxy.seen) >= MANY - 1
-
-
-@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
-def test_a_proxy_that_refuses_is_named(
-    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
-    with Proxy(password="Basic").running() as proxy:
-        monkeypatch.setenv(variable, f"http://{proxy.address}")
-        with pytest.raises(DownloadFailed) as error:
-            run_of(server, tmp_path).run()
-    assert "407" in error.value.cause
-    assert server.requests == []
-
-
-def test_what_is_no_proxy_is_said(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
-    with pytest.raises(DownloadFailed) as error:
-        run_of(server, tmp_path).run()
-    assert "http_proxy" in error.value.remedy
-    assert server.requests == []
-
-
-def test_past_the_proxy_where_no_proxy_says_so(
-    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Proxy().running() as proxy:
-        monkeypatch.setenv("http_proxy", f"http://{proxy.address}")
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        run_of(server, tmp_path).run()
-    assert_all_there(tmp_path)
-    assert proxy.seen == []
-
-
-def test_an_authority_of_ones_own_and_a_tunnel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    context, certificate = server_context(tmp_path)
-    folder = tmp_path / "models"
-    with serving(tls=context) as server, Proxy().running() as proxy:
-        with pytest.raises(DownloadFailed) as error:
-            run_of(server, folder).run()
-        assert "SSL_CERT_FILE" in error.value.remedy
-        assert server.requests == [], "nothing is told to a host that nobody vouches for"
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        monkeypatch.setenv("https_proxy", f"http://{proxy.address}")
-        run_of(server, folder).run()
-        assert_all_there(folder)
-        assert {request.headers["Authorization"] for request in server.requests} == {f"Bearer {TOKEN}"}
-    seen = b"".join(proxy.seen)
-    assert seen.startswith(b"CONNECT 127.0.0.1:")
-    assert TOKEN.encode() not in seen
-
-
-def test_a_folder_of_authorities_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    context, certificate = server_context(tmp_path)
-    monkeypatch.setenv("SSL_CERT_DIR", str(_hashed(certificate, tmp_path / "authorities")))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
-    with serving(tls=context) as server:
-        run_of(server, tmp_path / "models").run()
-        assert len(server.requests) == MANY
-    assert_all_there(tmp_path / "models")
-
-
-def test_authorities_of_the_system_count_beside_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Python has it: SSL_CERT_FILE stands for the system's file, and not for its folder."""
-    context, certificate = server_context(tmp_path)
-    folder = _hashed(certificate, tmp_path / "authorities")
-    paths = ssl.get_default_verify_paths()._replace(capath=str(folder))
-    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
-    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", str(paths.cafile))
-    with serving(tls=context) as server, closing(ManyGets(QUICK, passes=lambda get, count: True)) as gets:
-        get = Get(address=Address(url=server.url(ODD)), most=1 << 16)
-        gets.begin(get)
-        while not gets.ended(0.1):
-            pass
-    assert get.body == CONTENTS[ODD]
-
-
-def _hashed(certificate: Path, folder: Path) -> Path:
-    """A folder as OpenSSL looks certificates up in."""
-    folder.mkdir()
-    told = subprocess.run(
-        ["openssl", "x509", "-noout", "-subject_hash", "-in", str(certificate)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    (folder / f"{told.stdout.strip()}.0").write_bytes(certificate.read_bytes())
-    return folder
-
-
-def test_a_token_that_no_header_can_hold_goes_nowhere(server: FileServer, tmp_path: Path) -> None:
-    run = run_of(server, tmp_path)
-    run._token = "hf_x\r\nX-Injected: 1"
-    with pytest.raises((DownloadFailed, ValueError)):
-        run.run()
-    assert server.requests == []
