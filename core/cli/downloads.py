@@ -91,7 +91,7 @@ async def start(
         await keep(yard, listing)
     job = await yard.downloads.start(listing, folder=folder, priority=priority, how=How(how), host=host)
     if not wait:
-        show_job(out, job, said=f"{listing.title}: queued as {job.id}. modelyard download list shows how it goes.")
+        show_job(out, job, said=f"{listing.title}: queued as {job.id}. modelyard download show -f {job.id} follows it.")
         return None
     job = await followed(yard, out, job)
     if job.state != "done":
@@ -145,7 +145,7 @@ async def followed(yard: Modelyard, out: Output, job: Job) -> Job:
         reporter.end()
         goes_on(job.id)
         if not out.json:
-            notice(f"{job.title} goes on without this terminal. To watch: modelyard download list")
+            notice(f"{job.title} goes on without this terminal. To watch: modelyard download show -f {job.id}")
             notice(f"To stop: modelyard download cancel {job.id}")
         raise
     finally:
@@ -226,9 +226,15 @@ async def limit(yard: Modelyard, *, out: Output, rate: str, jobs: int | None, pa
 
 @command("show")
 @click.argument("job")
-async def show(yard: Modelyard, *, out: Output, job: str) -> None:
-    """Show everything about a download, a copy or a check."""
-    show_job(out, await yard.registry.get_job(job))
+@click.option("--follow", "-f", is_flag=True, help="First follow it to its end, or until it is paused.")
+async def show(yard: Modelyard, *, out: Output, job: str, follow: bool) -> None:
+    """Show everything about a download, a copy or a check; exit code 1 if it failed while it was followed."""
+    found = await yard.registry.get_job(job)
+    if follow:
+        found = await followed(yard, out, found)
+        if found.state == "failed":
+            raise failure_of(found)
+    show_job(out, found)
 
 
 def _steering(name: str, text: str, said: str, call: Callable[[Modelyard, str], Awaitable[Job]]) -> click.Command:

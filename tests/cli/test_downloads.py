@@ -87,3 +87,15 @@ def test_of_a_failure_the_command_that_goes_on_stands_apart(server: FileServer) 
     assert "Then: modelyard download retry " in told
     assert then("Free some room (modelyard x)", "modelyard y") == "Free some room (modelyard x), then: modelyard y"
     assert (then("", "modelyard y"), size(5 << 30)) == ("modelyard y", "5.0 GiB")
+
+
+def test_a_download_that_was_left_is_followed_again(server: FileServer) -> None:
+    """D6: to its end, whichever that is."""
+    server.files["model.gguf"].slow_s = 0.3
+    job = done("download", "start", server.url("model.gguf"), "--no-wait", "--json").json()["id"]
+    assert done("download", "show", "-f", job, "--json").json()["state"] == "done"
+    server.files["gone.gguf"] = Served(content=b"GGUF", fault=lambda number, start: Fault(status=404 * (number > 1)))
+    job = done("download", "start", server.url("gone.gguf"), "--no-wait", "--json").json()["id"]
+    ended = modelyard("download", "show", "--follow", job)
+    assert (ended.code, "The file is not there." in ended.err) == (1, True)
+    assert done("download", "show", job, "--json").json()["state"] == "failed"
