@@ -78,6 +78,7 @@ async def test_a_job_that_waits_for_the_line_or_was_paused_is_not_said_to_run(se
             "cut": {"state": "running", "doing": doing},
             "slow": {"state": "running"},
             "held": {"state": "paused", "wanted": "pause"},
+            "lost": {"state": "failed", "rate": 0.0},
         }
         for title, values in told.items():
             common: dict[str, Any] = {
@@ -95,7 +96,8 @@ async def test_a_job_that_waits_for_the_line_or_was_paused_is_not_said_to_run(se
     assert "! waits" in lines["cut"]
     assert "0 B/s" in lines["slow"]
     assert "/s" not in lines["held"]
-    assert "1 paused" in seen
+    assert "✗ 1 failed" in seen
+    assert seen.index("1 failed") < seen.index("1 paused"), "where there is no room, what is worse stays"
 
 
 def _shows(pilot: Pilot[None], text: str) -> bool:

@@ -33,8 +33,8 @@ class JobList(DownloadList):
     """Those at work first, then in the order in which they are taken."""
 
     COLUMNS = (
-        Column("TITLE", 11, weight=4, most=60),
-        Column("WHAT", 11, weight=1, most=20),
+        Column("TITLE", 13, weight=4, most=60),
+        Column("WHAT", 9, weight=1, most=20),
         Column("STATE", 11),
         Column("DONE", 11),
         Column("SIZE", 8, right=True, from_width=84),
@@ -100,10 +100,10 @@ class JobsView(DownloadsView):
         if rate := sum(job.rate for job in working):
             parts.append(toned(f"{size(round(rate))}/s", ""))
         parts += [toned(f"limit {known.limit}", "")] if known.limit else []
+        parts += [toned(f"✗ {failed:,} failed", "bad")] if failed else []
         parts += [toned(f"{size(to_go)} to go", "")] if to_go else []
         parts += [toned(f"{queued:,} queued", "")] if queued else []
         parts += [toned(f"{paused:,} paused", "")] if paused else []
-        parts += [toned(f"✗ {failed:,} failed", "bad")] if failed else []
         parts += [toned(f"{size(known.usage.free)} free here", "dim")] if known.usage else []
         return within(parts, room)
 
