@@ -56,7 +56,8 @@ class Version:
 
     def matches(self, other: Version) -> bool:
         """Whether both may be one content, as far as they are told."""
-        return self.size == other.size and (self.tag == other.tag or not self.tag or not other.tag)
+        same_size = self.size == other.size or min(self.size, other.size) < 0
+        return same_size and (self.tag == other.tag or not self.tag or not other.tag)
 
 
 @dataclass(kw_only=True, eq=False)

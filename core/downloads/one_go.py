@@ -9,7 +9,7 @@ from core.downloads.parts import Part, Parts
 from core.downloads.requests import Requests
 from core.downloads.sink import Sink
 from core.downloads.values import Cancelled
-from core.errors import SourceLost
+from core.errors import SourceLost, WrongBytes
 from core.files.digest import git_digest
 
 _PIECE = 1 << 20
@@ -68,6 +68,11 @@ class OneGo:
                 self._requests.moved()
         if part.at < size:
             raise TryAgain("the server closed the line early")
+        if reply.left is None and size >= 0 and reply.read_into(memoryview(bytearray(1))):
+            raise WrongBytes(
+                f"{self._requests.name}: {size:,} bytes are announced and the server gives more.",
+                remedy="The source may have changed just now: start again.",
+            )
         return sha256.hexdigest(), git_sha1.hexdigest() if self._git else ""
 
     def _refuse_unknown(self, error: TryAgain) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,7 +117,7 @@ class Transfer:
                 return self._fetch(reply, known, gaps, note)
             if self._partial.is_begun:
                 self._partial.begin_anew()
-            version = reply.version
+            version = self._sized(reply.version)
             return self._fetch(reply, version, [(0, version.size)], Note(version=version, done=()))
         finally:
             self._requests.let_go(reply)
@@ -128,6 +129,11 @@ class Transfer:
                 f"{self._remote.name}: {announced:,} bytes are announced and the server has {version.size:,}.",
                 remedy="The source may have changed just now: start again.",
             )
+
+    def _sized(self, version: Version) -> Version:
+        """With the announced size where the server does not tell one."""
+        announced = self._remote.size
+        return replace(version, size=announced) if version.size < 0 and announced is not None else version
 
     def _fetch(self, reply: Reply | None, version: Version, gaps: list[Span], note: Note) -> Fetched:
         parts = self._parts = Parts(max(version.size, 0), done=note.done, todo=gaps, least=_LEAST_PART, edge=PIECE)

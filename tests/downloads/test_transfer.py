@@ -146,6 +146,28 @@ def test_another_size_than_announced(server: FileServer, tmp_path: Path) -> None
         Transfer(RemoteFile.at(server.url("model.gguf"), size=5), tmp_path / "x", limits=QUICK).run()
 
 
+@pytest.mark.parametrize("size", [len(CONTENT) - 1, len(CONTENT) + 1])
+def test_another_size_than_announced_of_an_answer_without_one(server: FileServer, tmp_path: Path, size: int) -> None:
+    server.files["model.gguf"] = Served(content=CONTENT, ranges=False, length=False)
+    with pytest.raises((WrongBytes, SourceLost)):
+        Transfer(RemoteFile.at(server.url("model.gguf"), size=size), tmp_path / "x", limits=QUICK).run()
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_answer_without_a_size_that_breaks_off_begins_again(server: FileServer, tmp_path: Path) -> None:
+    served = server.files["model.gguf"] = Served(content=CONTENT, ranges=False, length=False)
+    served.fault = lambda number, start: Fault(cut_after=5000) if number == 1 else None
+    remote = RemoteFile.at(server.url("model.gguf"), size=len(CONTENT))
+    assert Transfer(remote, tmp_path / "x", limits=QUICK).run().path.read_bytes() == CONTENT
+
+
+def test_more_than_announced_is_not_waited_for(server: FileServer, tmp_path: Path) -> None:
+    server.files["model.gguf"] = Served(content=CONTENT, ranges=False, length=False, slow_s=0.05)
+    with pytest.raises(WrongBytes):
+        Transfer(RemoteFile.at(server.url("model.gguf"), size=1000), tmp_path / "x", limits=QUICK).run()
+    assert server.sent < len(CONTENT)
+
+
 def test_a_file_that_changes_between_two_ranges(server: FileServer, tmp_path: Path) -> None:
     served = server.files["model.gguf"] = Served(content=CONTENT)
 

@@ -27,13 +27,6 @@ QUICK = Limits(first_wait_s=0.01, longest_wait_s=0.05, silence_s=2.0, connect_s=
 TOKEN = "Bearer hf_thisIsSecret"
 
 
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
 @pytest.fixture
 def server() -> Iterator[FileServer]:
     with FileServer(model=CONTENT).running() as server:
