@@ -227,3 +227,16 @@ def _engine(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+def last_written(path: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Changes whenever any program writes to the database; cheaper than to ask it."""
+    return tuple(_state_of(one) for one in (path, path.with_name(f"{path.name}-wal")))
+
+
+def _state_of(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

@@ -131,3 +131,14 @@ async def test_models_of_one_file_name_are_told_apart_on_a_narrow_screen(setting
 def test_of_a_long_path_its_beginning_and_its_end_stay(path: str, shown: str) -> None:
     assert Cell(path, is_path=True).within(30) == shown
     assert cell_len(shown) <= 30
+
+
+async def test_what_another_program_begins_is_seen_soon(settings: Settings) -> None:
+    """D6: without a key, also where nothing was under way."""
+    async with downloads(settings) as pilot:
+        await press(pilot, "v")
+        assert "No downloads yet" in screen_text(pilot)
+        async with Modelyard.open(settings) as other:
+            job = Job(user_id=other.registry.user_id, title="theirs", state="paused", wanted="pause", bytes_total=9)
+            await other.registry.add_job(job)
+        await until(pilot, lambda: rows(pilot) == ["theirs"], "their download", within_s=10)

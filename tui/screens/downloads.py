@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
 
+from core.db import last_written
 from core.events import Event, HostChanged, RecordChanged
 from core.registry.values import LOCAL_HOST
 from tui.keys import Key, bindings
@@ -28,6 +29,7 @@ from tui.widgets.paged_list import PagedList
 from tui.widgets.plain import Flow, Plain, TextField
 
 _LOOK_S = 0.5
+_OTHERS_S = 2.0
 _MOST_COUNTED = 10  # cells that the counts have beside "Showing" on a narrow screen
 _LABELS: Mapping[tuple[str, str], str] = {
     ("downloads.use", "catalog"): "Download",
@@ -50,6 +52,7 @@ class DownloadsScreen(HostReading):
         super().__init__()
         self._list: PagedList[Any] = self.view.make_list(lambda: self.known)
         self._changing = asyncio.Lock()
+        self._written: object = None  # when the registry was, at the last look for others
         self._towards = self.view_name  # the tab that was asked for last
 
     def above(self) -> Iterable[Widget]:
@@ -72,6 +75,7 @@ class DownloadsScreen(HostReading):
     def on_mount(self) -> None:
         self.say_views()
         self.set_interval(_LOOK_S, self._look)
+        self.set_interval(_OTHERS_S, self._look_for_others)
 
     # When to load
 
@@ -80,8 +84,19 @@ class DownloadsScreen(HostReading):
         if self.is_current and self.is_due:
             self.reload_soon()
 
+    def _look_for_others(self) -> None:
+        """Another program may have begun something: then the registry's file is another one than at the last look."""
+        if self.is_current and self.modelyard.yard is not None and not self.is_due:
+            self.modelyard.guard(self._ask_file, group="others", exclusive=True)
+
+    async def _ask_file(self) -> None:
+        written = await asyncio.to_thread(last_written, self.modelyard.settings.db_path)
+        if written != self._written:
+            self._written = written
+            self.jobs_changed()
+
     def _tick(self) -> None:
-        """Another program may have begun something."""
+        """Where the file's time tells nothing, a change is seen later."""
         if self.is_current:
             self.jobs_changed()
 
