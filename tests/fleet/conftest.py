@@ -12,7 +12,7 @@ from tests.downloads.inline import working
 from tests.fleet.fleet import Fleet
 from tests.fleet.host import FleetHost
 
-_MADE = "org custom m.gguf .modelyard-* .installed* installed*"  # by tests, in a host's models folder
+_MADE = "org custom loras m.gguf .modelyard-* .installed* installed*"  # by tests, in a host's models folder
 
 
 @pytest.fixture
