@@ -384,6 +384,7 @@ async def test_a_file_that_is_not_what_was_installed_is_named(yard: Modelyard, h
 
 async def test_a_file_that_changes_while_it_is_copied_is_named(yard: Modelyard, host: FleetHost) -> None:
     source = write(yard.files.folder / "org" / "m.gguf", 100 * MB)
+    await yard.downloads.limit(rate="60MB/s")  # so that it is seen on its way
 
     def change(event: CopyProgress) -> None:
         if event.state == "sending" and event.sent < 100 * MB:
