@@ -83,6 +83,7 @@ class HostCopy:
         self.hashes: dict[str, str] = {}  # of the files that are there and right, by place
         self._sent = 0
         self._met: float | None = None  # when the host was heard of last
+        self._reached = 0  # bytes of the file under way
 
     @property
     def host(self) -> str:
@@ -108,13 +109,13 @@ class HostCopy:
             except HostSilent as error:
                 if self._met is None or _clock() - self._met > self._patience_s:
                     raise
-                yield self._told("waiting", f"waiting for the line: {error.message}", 0)
+                yield self._told("waiting", f"waiting for the line: {error.message}", self._reached)
             else:
                 return
             await asyncio.sleep(_RETRY_S)
 
     async def _once(self) -> AsyncGenerator[CopyProgress, None]:
-        yield self._told("checking", "looking at what is there", 0)
+        yield self._told("checking", "looking at what is there", self._reached)
         items = await self._look()
         self._met = _clock()
         await self._check_room(items)
@@ -130,6 +131,7 @@ class HostCopy:
                 async for report in reports:
                     yield report
             self._finished[item.file.place] = item.file.size
+            self._reached = 0
 
     async def _small(self, items: Sequence[_Item]) -> AsyncGenerator[CopyProgress, None]:
         """What is simple about small files: those that are there and right, and those of which nothing is there."""
@@ -247,6 +249,7 @@ class HostCopy:
 
     def _told(self, state: str, text: str, done: int) -> CopyProgress:
         """`done` is of the file under way."""
+        self._reached = done
         total, in_place = self._total, sum(self._finished.values()) + done
         return CopyProgress(
             task=f"copy {self.host}",

@@ -55,8 +55,7 @@ class FetchWork:
 
     def told(self, *, files: bool) -> dict[str, Any]:
         """See `Work.told`."""
-        doing = f"waiting for the line: {self._fetch.trouble}" if self._fetch.trouble else ""
-        told: dict[str, Any] = {"bytes_done": self._fetch.bytes_done, "doing": doing}
+        told: dict[str, Any] = {"bytes_done": self._fetch.bytes_done, "doing": self._fetch.doing}
         return {**told, "files": [file.as_dict() for file in self._fetch.finished]} if files else told
 
     def cancel(self) -> None:

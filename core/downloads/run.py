@@ -80,6 +80,7 @@ class DownloadRun:
         self._listing = listing
         self._folder = folder
         self._known = known  # the hashes of files that this job has put there, by path
+        self._reading = ""
         self._token = token
         self._how = how
         self._limits = limits or Limits()
@@ -109,9 +110,11 @@ class DownloadRun:
             return self._received + sum(work.received for work in self._works.values())
 
     @property
-    def trouble(self) -> str:
-        """Why nothing comes now, while that is tried again; "" when all is well."""
-        return self._http.trouble
+    def doing(self) -> str:
+        """Why nothing comes now; "" when all is well."""
+        if self._http.trouble:
+            return f"waiting for the line: {self._http.trouble}"
+        return f"reading {self._reading}, which is there already" if self._reading else ""
 
     @property
     def finished(self) -> list[FileDone]:
@@ -230,7 +233,7 @@ class DownloadRun:
         if not target.exists():
             return None
         size, known = target.stat().st_size, self._known.get(file.path, "")
-        sha256 = known or digest.sha256(target, each=self._heed)
+        sha256 = known or self._read(file, target)
         wrong = (file.sha256 and sha256 != file.sha256) or (file.size is not None and size != file.size)
         wrong = wrong or bool(file.git_sha1 and digest.git_sha1(target) != file.git_sha1)
         if wrong or not (file.sha256 or file.git_sha1 or known or Partial(target).is_claimed):
@@ -240,6 +243,13 @@ class DownloadRun:
         if file.sha256 or file.git_sha1:
             Partial(target).discard()  # left by a program that was killed
         return FileDone(path=file.path, size=size, sha256=sha256, received=0)
+
+    def _read(self, file: SourceFile, target: Path) -> str:
+        self._reading = file.path
+        try:
+            return digest.sha256(target, each=self._heed)
+        finally:
+            self._reading = ""
 
     def _heed(self, piece: memoryview) -> None:
         del piece

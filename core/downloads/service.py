@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path, PurePath, PurePosixPath
@@ -14,6 +15,7 @@ from core.downloads.placing import How
 from core.downloads.room import check_room, to_come
 from core.downloads.sources import source_for
 from core.errors import DownloadDenied, HostSilent, KeysLocked, ModelyardError, NotAllowed, NotFound, Refused
+from core.files import installed
 from core.registry.jobs import OVER
 from core.registry.values import LOCAL_HOST
 
@@ -104,8 +106,8 @@ class DownloadService:
         are there are replaced once the right ones have come.
 
         Raises:
-            Refused: one of its files is queued already, another program's is to be moved, or one of another file
-            system to be linked. DiskFull: there is no room. HostUnreachable.
+            Refused: it is installed, or one of its files is queued, already; another program's is to be moved, or one
+            of another file system to be linked. DiskFull: there is no room. HostUnreachable.
             CommandFailed: the host can't download by itself.
         """
         from core.downloads.sources.local import refuse_link, refuse_move
@@ -122,6 +124,8 @@ class DownloadService:
         else:
             if how is How.LINK:
                 await asyncio.to_thread(refuse_link, listing, Path(path))
+            if not repair:
+                await asyncio.to_thread(_refuse_installed, self._settings.models_dir, Path(path), listing)
             await asyncio.to_thread(_check_room, Path(path), listing, how, repair)
         await self._refuse_twice(listing, host, path)
         job = Job(
@@ -275,6 +279,22 @@ class DownloadService:
                     f"{job.title} is {job.state} already (job {job.id}).",
                     remedy=f"modelyard download {'resume' if job.state == 'paused' else 'show'} {job.id}",
                 )
+
+
+def _refuse_installed(models: Path, place: Path, listing: Listing) -> None:
+    """What brings hashes is compared with what is there; of the rest the source alone tells that it is the same."""
+    if any(file.sha256 or file.git_sha1 for file in listing.files):
+        return
+    paths = [place / file.path for file in listing.files]
+    source = installed.source_of(listing)
+    for model in installed.read(models):
+        told = {models / str(file["path"]) for file in model.files}
+        if model.source == source and told.issuperset(paths) and all(path.exists() for path in paths):
+            raise Refused(
+                f"{listing.title} is installed already, from this source.",
+                remedy=f"To see whether it is whole: modelyard files verify {shlex.quote(model.path)}. "
+                f"To fetch it anew: modelyard files delete {shlex.quote(model.path)}, then start it again.",
+            )
 
 
 def _check_room(place: Path, listing: Listing, how: How, repair: bool) -> None:

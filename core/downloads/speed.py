@@ -14,9 +14,12 @@ class Speed:
     def __init__(self, present: float, count: int = 0) -> None:
         self._seen: deque[tuple[float, int]] = deque([(present, count)])
         self._begun: tuple[float, int] | None = None  # since when bytes move
+        self._last = (present, count)  # when the newest byte moved
 
     def after(self, present: float, count: int) -> float:
         """The speed at `present` (seconds), when `count` bytes have moved."""
+        if count != self._last[1]:
+            self._last = (present, count)
         self._seen.append((present, count))
         while len(self._seen) > 2 and present - self._seen[0][0] > _OVER_S:
             self._seen.popleft()
@@ -27,6 +30,11 @@ class Speed:
             self._begun = None
         (start, first), (end, last) = self._seen[0], self._seen[-1]
         return max(0.0, (last - first) / (end - start)) if end > start else 0.0
+
+    @property
+    def still_s(self) -> float:
+        """For how long nothing had moved at the last look."""
+        return self._seen[-1][0] - self._last[0]
 
     def is_early(self, total: int | None) -> bool:
         """Whether too little has moved of `total` bytes for a time left: it would be days for a start of seconds."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _LOOK_S = 0.2  # how soon a pause or a new job is seen
 _TELL_S = 0.5  # how often progress is written
+_SILENT_S = 5.0  # after which it is told that nothing comes
 _TELL_FILE_S = 0.001  # and for each file, when there are many
 _IDLE_S = 5.0
 _RETRIES = 5
@@ -177,7 +178,7 @@ class Worker:
             present = time.monotonic()
             rate = speed.after(present, work.received)
             files = work.files_done != told_files and present >= next_files
-            changes = work.told(files=files)
+            changes = _with_silence(work.told(files=files), speed.still_s)
             if files:
                 told_files, next_files = work.files_done, present + _TELL_FILE_S * work.files_done
             try:
@@ -185,6 +186,13 @@ class Worker:
                 await self._registry.edit_job(job.id, {**changes, **moved})
             except Exception as error:  # noqa: BLE001 - progress that can't be written ends no job
                 sys.stderr.write(f"progress of {job.id}: {type(error).__name__}\n")
+
+
+def _with_silence(told: dict[str, Any], still_s: float) -> dict[str, Any]:
+    """A transfer that says nothing of why nothing comes: that alone is told."""
+    if told.get("doing") == "" and still_s >= _SILENT_S:
+        return {**told, "doing": f"waiting: nothing has come for {still_s:.0f} s"}
+    return told
 
 
 class _Broken:

@@ -101,6 +101,11 @@ class InstalledModel:
         return f"{name} can run code when it is loaded; modelyard files inspect scans it." if name else ""
 
 
+def source_of(listing: _Listing) -> str:
+    """Where it is from, as the folder's file tells it."""
+    return str(listing.metadata.get("origin") or listing.source)
+
+
 def entry(models: Path, folder: Path, listing: _Listing, files: Iterable[_File]) -> InstalledModel:
     """What a download into `folder` adds to the file of the models folder `models`.
 
@@ -116,7 +121,7 @@ def entry(models: Path, folder: Path, listing: _Listing, files: Iterable[_File])
     return InstalledModel(
         path=placed[0]["path"] if len(placed) == 1 else place,
         title=listing.title,
-        source=str(listing.metadata.get("origin") or listing.source),
+        source=source_of(listing),
         revision=listing.revision,
         licence=listing.licence,
         installed_at=now().isoformat(timespec="seconds"),

@@ -310,6 +310,18 @@ def test_a_models_folder_that_takes_nothing_is_explained(server: FileServer) -> 
         make_folder(Path("/proc/none/custom"))
 
 
+def test_what_is_installed_from_this_source_is_not_queued_again(server: FileServer, models: Path) -> None:
+    """D5: an address tells no hash, so it can't be seen whether its file is another one by now."""
+    done("download", "start", server.url("model.gguf"))
+    again = modelyard("download", "start", server.url("model.gguf"), "--json")
+    assert (again.code, "installed already" in again.error()["message"]) == (3, True)
+    assert "files verify custom/model.gguf" in again.error()["remedy"]
+    assert len(done("download", "list", "--json").json()["downloads"]) == 1
+    (models / "custom" / "model.gguf").unlink()
+    done("download", "start", server.url("model.gguf"))
+    assert (models / "custom" / "model.gguf").read_bytes() == CONTENT
+
+
 def test_what_is_there_already_needs_no_room(server: FileServer, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """D12: a download that is begun anew wants room for what is still to come alone."""
     done("download", "start", server.url("model.gguf"))
@@ -402,6 +414,19 @@ async def test_a_line_that_is_gone_is_told_while_it_is_waited_for(
             busy[0] = busy[0] and not seen.doing
         assert seen.state == "done"
     assert told == {"", "waiting for the line: the server answered 503"}
+
+
+async def test_a_source_that_is_silent_is_told(
+    server: FileServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D6: long before the line is given up, it is said that nothing comes; what it says is over once it goes on."""
+    monkeypatch.setattr("core.downloads.worker._SILENT_S", 0.5)
+    server.files["model.gguf"].fault = lambda number, start: Fault(stall_s=2.0) if number > 1 else None
+    async with Modelyard.open(settings) as yard, working(yard, monkeypatch):
+        begun = await yard.downloads.start(await yard.downloads.look(server.url("model.gguf")))
+        told = [seen.doing async for seen in yard.downloads.follow(begun.id)]
+    assert any(doing.startswith("waiting: nothing has come for ") for doing in told)
+    assert told[-1] == ""
 
 
 async def test_two_jobs_of_one_file_make_one_right_file(

@@ -228,9 +228,12 @@ async def test_a_line_that_is_cut_goes_on_where_it_was(yard: Modelyard, host: Fl
     source = write(yard.files.folder / "org" / "big.gguf", size)
     states: list[str] = []
     cut: list[Fault] = []
+    told: list[int] = []  # while it waits: what has come is not said to be lost
 
     def pull_the_cable(event: CopyProgress) -> None:
         states.append(event.state)
+        if event.state == "waiting":
+            told.append(event.done)
         if event.sent > 10 * MB and not cut:
             cut.append(host.cut())
 
@@ -244,6 +247,7 @@ async def test_a_line_that_is_cut_goes_on_where_it_was(yard: Modelyard, host: Fl
     host.restore()
     end = done((await running)["gpu1"])
     assert sha256(host.models_folder / "org" / "big.gguf") == sha256(source)
+    assert min(told) > 5 * MB
     assert size <= end.sent < size + 60 * MB, "what was on its way when the line broke is all that is sent twice"
 
 

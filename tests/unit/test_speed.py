@@ -34,6 +34,16 @@ def test_after_a_pause_of_the_line_it_begins_anew() -> None:
     assert speed.is_early(1000 * MB)
 
 
+def test_how_long_nothing_has_moved() -> None:
+    speed = Speed(10.0)
+    speed.after(12.0, 0)
+    assert speed.still_s == 2.0
+    speed.after(13.0, MB)
+    assert speed.still_s == 0.0
+    speed.after(20.0, MB)
+    assert speed.still_s == 7.0
+
+
 def test_a_job_tells_no_time_left_by_a_speed_of_its_first_seconds() -> None:
     """D6: the same rule for downloads, copies and what hosts fetch: all are jobs."""
     job = Job(user_id="ada", title="x", state="running", bytes_total=100, bytes_done=10, rate=9.0, is_early=True)
