@@ -84,7 +84,7 @@ limit_to() {
     { echo "$1" >"$S/limit.new" && mv -f -- "$S/limit.new" "$S/limit"; } || return 1
   for c in "$S"/curl.*; do
     read -r p at given head 2>/dev/null <"$c" && [ "$given" != "$1" ] && [ "$at" = "$(began "$p")" ] || continue
-    if grep -qiE '^(accept-ranges: *bytes|content-range:)' "$head" 2>/dev/null; then kill -TERM "$p"
+    if grep -qiE '^(accept-ranges: *bytes|content-range:)' "$head" 2>/dev/null; then kill -TERM "$p" 2>/dev/null
     else echo later; fi
   done
   return 0
@@ -151,10 +151,10 @@ STOP = f"""
 S=$1
 {_ALIVE}
 alive || exit 0
-kill -TERM "$pid"
+kill -TERM "$pid" 2>/dev/null
 tries=0
 while alive && [ "$tries" -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
-alive && kill -KILL -- "-$pid"
+alive && kill -KILL -- "-$pid" 2>/dev/null
 exit 0
 """
 

@@ -124,9 +124,9 @@ class DownloadService:
         else:
             if how is How.LINK:
                 await asyncio.to_thread(refuse_link, listing, Path(path))
+            await asyncio.to_thread(_check_room, Path(path), listing, how, repair)
             if not repair:
                 await asyncio.to_thread(_refuse_installed, self._settings.models_dir, Path(path), listing)
-            await asyncio.to_thread(_check_room, Path(path), listing, how, repair)
         await self._refuse_twice(listing, host, path)
         job = Job(
             user_id=self._registry.user_id,
