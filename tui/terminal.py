@@ -49,6 +49,7 @@ class Terminal(LinuxDriver):
         except BaseException:
             if self._writer_thread is not None:
                 self.stop_application_mode()
+                self.close()  # not before all of it is written
             raise
 
     def run_input_thread(self) -> None:
