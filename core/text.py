@@ -89,6 +89,11 @@ def size(amount: int | None) -> str:
     return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
 
 
+def plural(count: int, word: str) -> str:
+    """`1 warning`, `2 warnings`."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
 def then(remedy: str, command: str) -> str:
     """What to do, and the command that goes on after it."""
     if not remedy:

@@ -10,6 +10,7 @@ from textual.content import Content
 from core.findings import Finding, Severity
 from core.registry.values import LOCAL_HOST, ServerStatus
 from core.text import clean_block, clean_line
+from core.text import plural as plural  # noqa: PLC0414 - what screens count by
 
 if TYPE_CHECKING:
     from core.errors import ModelyardError
@@ -181,8 +182,3 @@ def bar(used: int | None, total: int | None, *, width: int = 10) -> str:
 def named(host: str) -> str:
     """A host in a sentence."""
     return "this machine" if host == LOCAL_HOST else clean_line(host)
-
-
-def plural(count: int, word: str) -> str:
-    """`1 warning`, `2 warnings`."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"

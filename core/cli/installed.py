@@ -14,7 +14,7 @@ from core.cli.command import command
 from core.errors import NotFound
 from core.files.model_files import option
 from core.registry.values import LOCAL_HOST
-from core.text import clean_line
+from core.text import clean_line, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ async def list_installed(yard: Modelyard, *, out: Output, search: str, host_name
         out.line(f"Nothing is installed in {files.folder}. modelyard download catalog shows what can be.")
     for path, names in gone.items():
         again = f"files verify --repair{option(host_name)}"
-        out.line(f"{path}: {_count(len(names), 'file')} gone from the disk ({again} fetches them again)")
+        out.line(f"{path}: {plural(len(names), 'file')} gone from the disk ({again} fetches them again)")
     for what, them in _untold(unknown):
         out.line(f"Not told of: {what} (modelyard files adopt{option(host_name)} takes {them} up)")
 
@@ -98,10 +98,6 @@ def _show_models(out: Output, models: list[InstalledModel]) -> None:
             out.line(f"{one.title if one.store else one.path}: {sentence}")
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
 def _holds(model: InstalledModel, words: list[str]) -> bool:
     text = f"{model.path} {model.title} {model.source}".casefold()
     return all(word in text for word in words)
@@ -135,8 +131,8 @@ async def adopt(yard: Modelyard, *, out: Output, folder: str, host_name: str) ->
         out.document({"adopted": [installed_fields(one) for one in taken]})
         return
     for one in taken:
-        out.line(f"Took up {one.path} ({_count(len(one.files), 'file')}, {size(one.size)}). {one.warning}".rstrip())
-    out.line(f"{_count(len(taken), 'model')} taken up.")
+        out.line(f"Took up {one.path} ({plural(len(one.files), 'file')}, {size(one.size)}). {one.warning}".rstrip())
+    out.line(f"{plural(len(taken), 'model')} taken up.")
 
 
 @command("delete")
@@ -162,7 +158,7 @@ async def delete(yard: Modelyard, *, out: Output, model: str, host_name: str, ye
             out.line(found.problem)
     disk = "the disk" if host_name == LOCAL_HOST else f"the disk of {host_name}"
     path = clean_line(found.path)
-    question = f"Delete {_count(len(found.files), 'file')} ({size(found.size)}) of {path} from {disk}, for good?"
+    question = f"Delete {plural(len(found.files), 'file')} ({size(found.size)}) of {path} from {disk}, for good?"
     await ask.must_confirm(question, yes=yes, json=out.json)
     await files.delete(found.path)
     if out.json:

@@ -8,6 +8,7 @@ import click
 
 from core.cli.command import command
 from core.registry.values import LOCAL_HOST
+from core.text import plural
 
 if TYPE_CHECKING:
     from core.app import Modelyard
@@ -58,9 +59,8 @@ def _nothing(out: Output, host: str) -> int:
 
 
 def _said(job: Job) -> str:
-    count = "1 file" if len(job.files) == 1 else f"{len(job.files):,} files"
     fine = "It is what was installed." if len(job.files) == 1 else "All are what was installed."
-    return f"{count} checked. {job.error or fine}"
+    return f"{plural(len(job.files), 'file')} checked. {job.error or fine}"
 
 
 def _refuse(models: tuple[str, ...], *, every: bool, repair: bool, detach: bool) -> None:

@@ -11,6 +11,7 @@ from core.deploy import binaries
 from core.deploy.values import GpuFit, MemoryEstimate
 from core.errors import ModelyardError
 from core.findings import Finding, Severity
+from core.hosts.podman import GPUS_REMEDY
 from core.registry.values import ACTIVE, DEPLOYABLE, DeployOptions, EngineName, RuntimeName
 from core.runtimes.base import Phase
 from core.text import clean_line
@@ -254,7 +255,7 @@ def _gpu_access(seen: Survey) -> Iterator[Finding]:
             "gpu access",
             f"Containers on {seen.host.name} can't have its GPUs: Podman {seen.runtime_info.version} does not pass "
             "them on through Docker's API.",
-            "There: install Docker and nvidia-container-toolkit, or a Podman that lists the GPUs as CDI devices.",
+            f"There: {GPUS_REMEDY}",
         )
     else:
         yield error(

@@ -87,8 +87,6 @@ class ManyGets:
         _, done, failed = self._lines.info_read(len(self._busy) or 1)
         for line in done:
             self._busy[line].status = line.getinfo(pycurl.RESPONSE_CODE)
-        for line, *_ in failed:
-            self._busy[line].status = 0
         found = [self._over(line) for line in (*done, *(line for line, *_ in failed))]
         if not found and self._busy and self._lines.select(longest_s) < 0:
             time.sleep(_PAUSE_S)

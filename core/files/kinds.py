@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import PurePosixPath
 
+from core.text import plural
+
 TENSORS = (".safetensors", ".gguf")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 ALONE = (".safetensors", ".gguf", ".ckpt", ".pth", ".pt", ".bin")  # taken by themselves
@@ -48,5 +50,4 @@ def is_weights(path: str) -> bool:
 def pickles_told(paths: Iterable[str]) -> str:
     """A sentence about those that can run code, for before they are fetched; "" without any."""
     count = sum(kind_of(path) is Kind.PICKLE for path in paths)
-    files = "1 file" if count == 1 else f"{count:,} files"
-    return f"{files} can run code when loaded (pickle): scanned and marked once here." if count else ""
+    return f"{plural(count, 'file')} can run code when loaded (pickle): scanned and marked once here." if count else ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import EngineMissing, HostUnreachable, ModelyardError, SocketDenied
 from core.findings import Finding, Severity
 from core.hosts.connection import Connection
+from core.hosts.podman import GPUS_REMEDY, is_podman
 from core.hosts.probe import HostProbe, Place, probe
 from core.hosts.unix_http import NoAnswer, get_json
 from core.text import clean_line
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 _OLDEST_DOCKER = (20, 10)
 _LITTLE_SPACE = 20 * 10**9
 _SKEW_S = 30.0
-_DOCKER = "On the host: install Docker and nvidia-container-toolkit, or a Podman that lists the GPUs as CDI devices."
 _TOOLKIT = (
     "On the host: sudo apt install nvidia-container-toolkit (from NVIDIA's repository), then "
     "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker"
@@ -102,14 +102,14 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def gpu_containers(info: dict[str, Any]) -> Finding:
     """Whether containers can have NVIDIA GPUs: a runtime of that name, or CDI devices."""
-    is_podman = "BuildahVersion" in info
-    if "nvidia" in (info.get("Runtimes") or {}) and not is_podman:
+    if "nvidia" in (info.get("Runtimes") or {}) and not is_podman(info):
         return _ok("gpu-containers", "The engine has the nvidia runtime.")
     devices = info.get("DiscoveredDevices") or []
     if any(str(device.get("ID", "")).startswith("nvidia.com/gpu") for device in devices):
         return _ok("gpu-containers", "The engine knows the GPUs as CDI devices.")
-    if is_podman:
-        return _error("gpu-containers", "Podman does not pass the GPUs on through Docker's API.", _DOCKER)
+    if is_podman(info):
+        reason = "Podman does not pass the GPUs on through Docker's API."
+        return _error("gpu-containers", reason, f"On the host: {GPUS_REMEDY}")
     return _error(
         "gpu-containers", "Containers can't have the GPUs: the NVIDIA container toolkit is missing.", _TOOLKIT
     )

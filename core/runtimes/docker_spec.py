@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.hosts.podman import is_podman
 from core.registry.values import RuntimeName
 from core.runtimes.base import RuntimeInfo, ServerSpec
 
@@ -90,14 +91,9 @@ def abilities_of(info: Mapping[str, Any]) -> EngineAbilities:
 
 
 def _gpu_runtime(info: Mapping[str, Any], cdi: tuple[str, ...]) -> str:
-    if "nvidia" in (info.get("Runtimes") or {}) and not _is_podman(info):
+    if "nvidia" in (info.get("Runtimes") or {}) and not is_podman(info):
         return "nvidia"
     return "cdi" if any(device.startswith("nvidia.com/gpu=") for device in cdi) else ""
-
-
-def _is_podman(info: Mapping[str, Any]) -> bool:
-    """It takes requests for GPUs and gives none, whatever runtimes it lists (seen with 4.3)."""
-    return "BuildahVersion" in info
 
 
 def runtime_info(info: Mapping[str, Any], *, api_version: str) -> RuntimeInfo:
@@ -107,7 +103,7 @@ def runtime_info(info: Mapping[str, Any], *, api_version: str) -> RuntimeInfo:
         version=str(info.get("ServerVersion", "")),
         api_version=api_version,
         gpu_runtime=abilities_of(info).gpu_runtime,
-        is_podman=_is_podman(info),
+        is_podman=is_podman(info),
         root_dir=str(info.get("DockerRootDir", "")),
         security=tuple(info.get("SecurityOptions") or ()),
         memory=int(info.get("MemTotal") or 0),
